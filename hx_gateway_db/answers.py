@@ -1,0 +1,180 @@
+"""Answers: lines `KEY=VALUE` with the names of the specification's step 0, raw values."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from hx_gateway_db.errors import InvalidSettings, UsageError
+from hx_gateway_db.layout import DEFAULT_BASE
+from hx_gateway_db.settings import Cache, Postgres, Redis, Settings
+
+DATABASE_CHOICES = ("local", "existing", "later")
+PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS")
+KEYS = (
+    "DATABASE",
+    "PG_HOST",
+    "PG_PORT",
+    "PG_DB",
+    "PG_USER",
+    "PG_PASS",
+    "PG_SSLMODE",
+    "REDIS",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_USER",
+    "REDIS_PASS",
+    "REDIS_DB",
+    "DISABLE_ADMIN_UI",
+    "CACHE",
+    "RATE_LIMIT",
+    "BASE",
+)
+LOCAL_HOST = "127.0.0.1"
+_DEFAULTS = {
+    "PG_PORT": "5432",
+    "PG_DB": "hx_gateway",
+    "PG_USER": "hx_gateway",
+    "PG_SSLMODE": "prefer",
+    "REDIS_HOST": LOCAL_HOST,
+    "REDIS_PORT": "6379",
+    "REDIS_DB": "0",
+    "DISABLE_ADMIN_UI": "true",
+    "CACHE": "false",
+    "RATE_LIMIT": "60",
+    "BASE": str(DEFAULT_BASE),
+}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_Value = TypeVar("_Value")
+
+
+def parse_answers(text: str, source: str) -> dict[str, str]:
+    """The answers in `text`; values are taken literally, blank lines and `#` comments skipped.
+
+    Raises UsageError with `source` and the line, never quoting a value.
+    """
+    answers: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        key = key.strip().removeprefix("export ").strip()
+        if not equals or not re.fullmatch(r"[A-Z_]+", key):
+            raise UsageError(
+                f"{source}, line {number}: write it as KEY=VALUE, for example PG_HOST=db1."
+            )
+        if key not in KEYS:
+            raise UsageError(f"{source}, line {number}: {key} is unknown; use {', '.join(KEYS)}.")
+        if key in answers:
+            raise UsageError(f"{source}, line {number}: {key} is answered a second time.")
+        answers[key] = value
+    return answers
+
+
+def database_choice(given: Mapping[str, str]) -> str:
+    """`local`, `existing` or `later`. Raises InvalidSettings for anything else."""
+    choice = given.get("DATABASE") or "existing"
+    if choice not in DATABASE_CHOICES:
+        raise InvalidSettings(f"DATABASE is {choice!r}: use one of {', '.join(DATABASE_CHOICES)}.")
+    return choice
+
+
+def answered_base(given: Mapping[str, str]) -> PurePosixPath | None:
+    """BASE, if it was answered."""
+    return PurePosixPath(given["BASE"]) if given.get("BASE") else None
+
+
+def to_settings(
+    given: Mapping[str, str], present: Settings | None, generate_password: Callable[[], str]
+) -> Settings:
+    """What `given` asks for, on top of what the host has now.
+
+    An answer that is missing, or a password that is empty, keeps the present value.
+    `generate_password` is called for a local database that has no password yet.
+    Raises InvalidSettings naming the answer that is missing or wrong.
+    """
+    values = _DEFAULTS | (from_settings(present) if present else {})
+    values |= {
+        key: value
+        for key, value in given.items()
+        if value or key not in (*PASSWORD_KEYS, *_DEFAULTS)
+    }
+    if database_choice(given) == "local":
+        values["PG_HOST"] = LOCAL_HOST
+        if not values.get("PG_PASS"):
+            values["PG_PASS"] = generate_password()
+    for key in ("PG_HOST", "PG_PASS"):
+        if not values.get(key):
+            raise InvalidSettings(f"{key} is missing: answer it, or choose DATABASE=local.")
+    redis = None
+    if _boolean(values, "REDIS", default="REDIS_HOST" in given):
+        redis = Redis(
+            host=values["REDIS_HOST"],
+            port=_number(values, "REDIS_PORT"),
+            user=values.get("REDIS_USER", ""),
+            password=values.get("REDIS_PASS", ""),
+            database=_number(values, "REDIS_DB"),
+            tls=bool(present and present.redis and present.redis.tls),
+        )
+    return Settings(
+        postgres=Postgres(
+            host=values["PG_HOST"],
+            port=_number(values, "PG_PORT"),
+            database=values["PG_DB"],
+            user=values["PG_USER"],
+            password=values["PG_PASS"],
+            sslmode=values["PG_SSLMODE"],
+            parameters=present.postgres.parameters if present else (),
+        ),
+        redis=redis,
+        cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
+        disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
+        base=PurePosixPath(values["BASE"]),
+    )
+
+
+def from_settings(settings: Settings) -> dict[str, str]:
+    """The answers that would lead to `settings`, passwords among them."""
+    postgres = settings.postgres
+    answers = {
+        "PG_HOST": postgres.host,
+        "PG_PORT": str(postgres.port),
+        "PG_DB": postgres.database,
+        "PG_USER": postgres.user,
+        "PG_PASS": postgres.password,
+        "PG_SSLMODE": postgres.sslmode,
+        "REDIS": _word(settings.redis is not None),
+        "DISABLE_ADMIN_UI": _word(settings.disable_admin_ui),
+        "CACHE": _word(settings.cache is not None),
+        "BASE": str(settings.base),
+    }
+    if settings.redis:
+        answers |= {
+            "REDIS_HOST": settings.redis.host,
+            "REDIS_PORT": str(settings.redis.port),
+            "REDIS_USER": settings.redis.user,
+            "REDIS_PASS": settings.redis.password,
+            "REDIS_DB": str(settings.redis.database),
+        }
+    if settings.cache:
+        answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
+    return answers
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _boolean(values: Mapping[str, str], key: str, default: bool = False) -> bool:
+    text = values.get(key) or _word(default)
+    if text.lower() not in _BOOLEANS:
+        raise InvalidSettings(f"{key} is {text!r}: use true or false.")
+    return _BOOLEANS[text.lower()]
+
+
+def _number(values: Mapping[str, str], key: str) -> int:
+    text = values[key].strip()
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidSettings(f"{key} is {text!r}: use a whole number.")
+    return int(text)

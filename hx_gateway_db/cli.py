@@ -1,0 +1,266 @@
+"""The command hx-gateway-db: arguments to calls, results to text or JSON, errors to exit codes."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from hx_gateway_db import __doc__ as summary
+from hx_gateway_db.errors import HxError, UsageError
+
+_INTERRUPTED = 130
+_CHECK_FAILED = 6
+_EPILOG = """\
+exit status:
+  0  done, or nothing to do
+  2  wrong usage, or an answer that can't be right
+  3  refused before anything was changed
+  4  changed, did not work, and rolled back
+  5  could not roll back: the message says what is left to do
+  6  verify: at least one check failed
+
+files:
+  BASE/config/api-gateway/gateway.env          the credentials, root:hx-gateway 0640
+  BASE/config/api-gateway/config.yaml          LiteLLM's configuration
+  /etc/systemd/system/UNIT.service.d/30-db.conf, 40-cache.conf
+  /var/lib/hx-gateway-db                       what is needed to undo it all
+"""
+_ANSWERS = """\
+answers are lines KEY=VALUE with raw values (nothing is encoded or quoted by hand):
+  DATABASE          local (make one on this machine), existing, or later
+  PG_HOST PG_PORT PG_DB PG_USER PG_PASS PG_SSLMODE
+  REDIS             true or false
+  REDIS_HOST REDIS_PORT REDIS_USER REDIS_PASS REDIS_DB
+  DISABLE_ADMIN_UI  true or false
+  CACHE             true or false: response cache and default rate limit
+  RATE_LIMIT        requests per minute that a new key may make
+  BASE              the gateway's folder
+An answer that is missing keeps the present value; so does an empty password.
+The same names are read from the environment, where a file's answers win.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except HxError as error:
+        print(f"hx-gateway-db: {error}", file=sys.stderr)
+        return error.exit_status
+    except PermissionError as error:
+        print(f"hx-gateway-db: {error.filename} can't be used: run it as root.", file=sys.stderr)
+        return UsageError.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("hx-gateway-db: interrupted; everything is as it was.", file=sys.stderr)
+        return _INTERRUPTED
+
+
+class _Terminal:
+    """News of a run on stderr; the time that a wait takes only where somebody watches."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting = False
+
+    def say(self, line: str) -> None:
+        self._clear()
+        print(line, file=self._stream, flush=True)
+
+    def waiting(self, what: str, seconds: float) -> None:
+        if self._stream.isatty():
+            self._waiting = True
+            print(
+                f"\rWaiting for {what} ... {seconds:.0f} s", end="", file=self._stream, flush=True
+            )
+
+    def _clear(self) -> None:
+        if self._waiting:
+            print("\r" + " " * 70 + "\r", end="", file=self._stream)
+            self._waiting = False
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from hx_gateway_db.wiring import apply
+
+    outcome = apply(options.root, _given(options), _Terminal(sys.stderr))
+    print(outcome.summary)
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from hx_gateway_db.wiring import rollback
+
+    print(rollback(options.root, _Terminal(sys.stderr)).summary)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from hx_gateway_db.plan import plan_apply
+    from hx_gateway_db.wiring import desired
+
+    host, settings = desired(options.root, _given(options))
+    plan = plan_apply(settings, host)
+    if options.json:
+        files = [str(change.path) for change in plan.changes.files]
+        report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
+        print(json.dumps(report, indent=2))
+        return 0
+    print(plan.diff(), end="")
+    for unit in plan.restart:
+        print(f"restart {unit}")
+    for note in plan.notes:
+        print(note)
+    if plan.empty:
+        print("Nothing to change: the gateway is wired as answered.")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from hx_gateway_db.host import read_host
+    from hx_gateway_db.status import status
+
+    facts = list(status(read_host(options.root)))
+    if options.json:
+        print(json.dumps({fact.name: fact.value for fact in facts}, indent=2))
+        return 0
+    width = max(len(fact.name) for fact in facts)
+    for fact in facts:
+        print(f"{fact.name:<{width}}  {fact.value}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from hx_gateway_db.host import read_host
+    from hx_gateway_db.verify import Result, verify
+
+    if options.root != Path("/"):
+        raise UsageError("verify asks a running gateway: it can't be used with --root.")
+    rows = []
+    for row in verify(read_host(options.root)):
+        rows.append(row)
+        if not options.json:
+            print(
+                f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}", flush=True
+            )
+    failed = any(row.result is Result.FAILED for row in rows)
+    if options.json:
+        report = [asdict(row) | {"result": row.result.value} for row in rows]
+        print(json.dumps({"ok": not failed, "checks": report}, indent=2))
+    elif failed:
+        print("Look at: journalctl -u hx-litellm-gateway -u hx-gateway-ml -n 80 --no-pager")
+    return _CHECK_FAILED if failed else 0
+
+
+def _answers(options: argparse.Namespace) -> int:
+    from hx_gateway_db.answers import PASSWORD_KEYS, from_settings
+    from hx_gateway_db.host import read_host
+
+    host = read_host(options.root)
+    answers = from_settings(host.settings) if host.settings else {}
+    if host.state and host.settings:
+        local = host.state.local_database == host.settings.postgres.database
+        answers["DATABASE"] = "local" if local else "existing"
+    answers = {key: value for key, value in answers.items() if key not in PASSWORD_KEYS}
+    if options.json:
+        print(json.dumps(answers, indent=2))
+        return 0
+    for key, value in answers.items():
+        print(f"{key}={value}")
+    return 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    from hx_gateway_db.answers import KEYS, parse_answers
+
+    given = {key: os.environ[key] for key in KEYS if key in os.environ}
+    if options.answers == "-":
+        given |= parse_answers(sys.stdin.read(), "standard input")
+    elif options.answers:
+        try:
+            text = Path(options.answers).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UsageError(f"{options.answers} can't be read: {reason}.") from None
+        given |= parse_answers(text, options.answers)
+    return given
+
+
+def _root(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return path
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hx-gateway-db",
+        description=summary,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--root",
+        type=_root,
+        default=Path("/"),
+        metavar="DIR",
+        help="work on the files of a mounted image or a test tree: no services, no network",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, text, takes_answers, reads in (
+        ("plan", _plan, "show what apply would change, secrets redacted", True, True),
+        (
+            "apply",
+            _apply,
+            "wire the gateway to its database, prove it, or put it all back",
+            True,
+            False,
+        ),
+        (
+            "rollback",
+            _rollback,
+            "leave a gateway without a database; gateway.env stays",
+            False,
+            False,
+        ),
+        ("status", _status, "what the gateway is wired to and what its units do", False, True),
+        (
+            "verify",
+            _verify,
+            "ask the running gateway for health, models, embedding, chat",
+            False,
+            True,
+        ),
+        ("answers", _answers, "today's values as answers, without the passwords", False, True),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_ANSWERS if takes_answers else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=function)
+        if takes_answers:
+            command.add_argument(
+                "--answers", metavar="FILE", help="read answers from FILE, or - for standard input"
+            )
+        if reads:
+            command.add_argument("--json", action="store_true", help="print JSON")
+    return parser

@@ -1,0 +1,37 @@
+"""What can go wrong in a way that the administrator can act on, each with its exit status."""
+
+from typing import ClassVar
+
+
+class HxError(Exception):
+    """An error whose message is written for the administrator; never a bug of ours."""
+
+    exit_status: ClassVar[int] = 3
+
+
+class UsageError(HxError):
+    """The command line or the answers can't be understood."""
+
+    exit_status = 2
+
+
+class InvalidSettings(UsageError):
+    """A value that was answered, or that the host holds, can't be right."""
+
+
+class Refused(HxError):
+    """Something stands in the way, and nothing has been changed."""
+
+    exit_status = 3
+
+
+class RolledBack(HxError):
+    """Files were changed, the gateway did not work with them, and everything was put back."""
+
+    exit_status = 4
+
+
+class NotRolledBack(HxError):
+    """Files were changed, and putting them back did not bring the gateway back."""
+
+    exit_status = 5

@@ -1,0 +1,148 @@
+"""The gateway seen from outside: LiteLLM on 4000, the wrapper on 4010. The only HTTP client."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+
+_HOST = "127.0.0.1"
+_SECONDS = 10.0
+
+
+class NotAnswering(Exception):
+    """No HTTP answer; the message says what happened instead."""
+
+
+class ProofFailed(Exception):
+    """The gateway answers, but not as one that has its database; the message says how."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; `body` is the decoded JSON, or None when it is none."""
+
+    status: int
+    body: Any
+    text: str
+
+    def reason(self) -> str:
+        """Status and error message in one line."""
+        message = self.text
+        if isinstance(self.body, dict):
+            error = self.body.get("error", self.body.get("detail", self.body))
+            message = str(error.get("message", error) if isinstance(error, dict) else error)
+        return f"HTTP {self.status}: {' '.join(message.split())[:300]}"
+
+
+def call(
+    port: int,
+    method: str,
+    path: str,
+    key: str | None = None,
+    body: object = None,
+    seconds: float = _SECONDS,
+) -> Answer:
+    """One request to this machine. Raises NotAnswering."""
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    connection = http.client.HTTPConnection(_HOST, port, timeout=seconds)
+    try:
+        data = None if body is None else json.dumps(body)
+        connection.request(method, path, body=data, headers=headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+    except TimeoutError:
+        raise NotAnswering(f"port {port} did not answer within {seconds:.0f} s") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise NotAnswering(f"port {port} does not answer ({error})") from None
+    finally:
+        connection.close()
+    try:
+        decoded = json.loads(text)
+    except ValueError:
+        decoded = None
+    return Answer(response.status, decoded, text)
+
+
+def alive() -> bool:
+    """Whether LiteLLM serves at all."""
+    return _status(LITELLM_PORT, "/health/liveliness") == 200
+
+
+def wrapper_alive() -> bool:
+    """Whether the wrapper answers its own health check."""
+    return _status(WRAPPER_PORT, "/healthz") == 200
+
+
+def database_state() -> str:
+    """What LiteLLM says of its database: `connected`, or anything else.
+
+    LiteLLM caches the answer (two minutes in 1.74), so ask only once it is alive.
+    """
+    try:
+        answer = call(LITELLM_PORT, "GET", "/health/readiness")
+    except NotAnswering as error:
+        return str(error)
+    if isinstance(answer.body, dict) and answer.status == 200:
+        return str(answer.body.get("db", "unknown"))
+    return answer.reason()
+
+
+@contextmanager
+def virtual_key(master_key: str) -> Iterator[str]:
+    """A key that lives for the length of the block, and ten minutes at most.
+
+    Raises ProofFailed when LiteLLM can't make one, which without a database it can't.
+    """
+    body = {"duration": "10m", "metadata": {"made_by": "hx-gateway-db"}}
+    answer = _answer(LITELLM_PORT, "POST", "/key/generate", master_key, body)
+    key = answer.body.get("key") if isinstance(answer.body, dict) else None
+    if answer.status != 200 or not isinstance(key, str):
+        raise ProofFailed(f"LiteLLM can't make a virtual key: {answer.reason()}")
+    try:
+        yield key
+    finally:
+        _answer(LITELLM_PORT, "POST", "/key/delete", master_key, {"keys": [key]})
+
+
+def models(port: int, key: str) -> list[str]:
+    """The model names that `/v1/models` lists. Raises ProofFailed."""
+    answer = _answer(port, "GET", "/v1/models", key)
+    if answer.status != 200 or not isinstance(answer.body, dict):
+        raise ProofFailed(f"/v1/models on port {port}: {answer.reason()}")
+    return [str(model.get("id")) for model in answer.body.get("data", [])]
+
+
+def wrapper_key(key: str, environment: dict[str, str]) -> str:
+    """The key that the wrapper accepts: the client's where it forwards it, else its own.
+
+    `environment` is the wrapper's. Raises ProofFailed when it accepts neither.
+    """
+    answer = _answer(WRAPPER_PORT, "GET", "/v1/models", key)
+    if answer.status != 401:
+        return key
+    own = environment.get("HX_MASTER_KEY") or environment.get("MASTER_KEY")
+    if not own:
+        raise ProofFailed(f"the wrapper refuses a virtual key: {answer.reason()}")
+    return own
+
+
+def _answer(
+    port: int, method: str, path: str, key: str | None = None, body: object = None
+) -> Answer:
+    try:
+        return call(port, method, path, key, body)
+    except NotAnswering as error:
+        raise ProofFailed(str(error)) from None
+
+
+def _status(port: int, path: str) -> int:
+    try:
+        return call(port, "GET", path, seconds=3.0).status
+    except NotAnswering:
+        return 0

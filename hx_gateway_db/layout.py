@@ -1,0 +1,61 @@
+"""Where the gateway's and our own files are (specification, steps 1 to 4)."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+LITELLM_UNIT = "hx-litellm-gateway.service"
+WRAPPER_UNIT = "hx-gateway-ml.service"
+UNITS = (LITELLM_UNIT, WRAPPER_UNIT)
+LITELLM_PORT = 4000
+WRAPPER_PORT = 4010
+GATEWAY_GROUP = "hx-gateway"
+DEFAULT_BASE = PurePosixPath("/opt/HX-Infrastructure-/api-gateway")
+
+STATE_FOLDER = PurePosixPath("/var/lib/hx-gateway-db")
+STATE_FILE = STATE_FOLDER / "state"
+PRISTINE_CONFIG = STATE_FOLDER / "config.yaml.pristine"
+
+DATABASE_DROP_IN = "30-db.conf"
+CACHE_DROP_IN = "40-cache.conf"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one host.
+
+    `root` is `/`, or the folder of a mounted image; every other path is absolute inside it.
+    """
+
+    root: Path
+    base: PurePosixPath = DEFAULT_BASE
+
+    @property
+    def live(self) -> bool:
+        """Whether this is the running system rather than a tree of files."""
+        return self.root == Path("/")
+
+    @property
+    def config_folder(self) -> PurePosixPath:
+        return self.base / "config" / "api-gateway"
+
+    @property
+    def gateway_env(self) -> PurePosixPath:
+        return self.config_folder / "gateway.env"
+
+    @property
+    def config_yaml(self) -> PurePosixPath:
+        return self.config_folder / "config.yaml"
+
+
+def drop_in_folder(unit: str) -> PurePosixPath:
+    """The folder of an administrator's drop-ins for `unit` (systemd.unit(5))."""
+    return PurePosixPath("/etc/systemd/system") / f"{unit}.d"
+
+
+def database_drop_in(unit: str) -> PurePosixPath:
+    return drop_in_folder(unit) / DATABASE_DROP_IN
+
+
+def cache_drop_in() -> PurePosixPath:
+    """Only LiteLLM's unit has it (specification, step 4)."""
+    return drop_in_folder(LITELLM_UNIT) / CACHE_DROP_IN

@@ -1,0 +1,22 @@
+"""Secrets taken out of text that people or logs will see."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+_URL_PASSWORD = re.compile(r"(://[^:@/\s]*:)[^@\s]+@")
+_KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{4,}")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without `secrets` (raw or percent-encoded), passwords in URLs and LiteLLM keys."""
+    forms = {
+        form
+        for secret in secrets
+        if secret
+        for form in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
+    }
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return _KEY.sub(MASK, _URL_PASSWORD.sub(rf"\1{MASK}@", text))

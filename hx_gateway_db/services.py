@@ -1,0 +1,132 @@
+"""systemd: what the units are doing, and restarting them. The only caller of systemctl."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from hx_gateway_db.errors import RolledBack
+
+_RESTART_SECONDS = 150.0
+_QUERY_SECONDS = 20.0
+_PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID")
+
+
+class ServiceFailed(RolledBack):
+    """A unit can't be restarted or does not stay up."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit's properties as `systemctl show` names them."""
+
+    name: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    main_pid: int
+    invocation: str
+
+    @property
+    def present(self) -> bool:
+        return self.load_state == "loaded"
+
+    @property
+    def running(self) -> bool:
+        return self.active_state == "active"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it runs, or would if it did not fail: not one that an admin stopped."""
+        return self.present and self.active_state != "inactive"
+
+    def why_left_alone(self) -> str:
+        """One sentence on a unit that is not `wanted`."""
+        if self.load_state == "masked":
+            return f"{self.name} is masked: left alone."
+        if not self.present:
+            return f"{self.name} is not installed: its drop-in waits for it."
+        return f"{self.name} is stopped: left stopped; start it with 'systemctl start {self.name}'."
+
+
+def available() -> bool:
+    """Whether systemd runs this machine (sd_booted(3))."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def unit(name: str) -> Unit:
+    """The present state of a unit, also of one that is missing."""
+    command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", name]
+    lines = _run(command, _QUERY_SECONDS).stdout.splitlines()
+    values = dict(line.partition("=")[::2] for line in lines)
+    return Unit(
+        name=name,
+        load_state=values.get("LoadState", ""),
+        active_state=values.get("ActiveState", ""),
+        sub_state=values.get("SubState", ""),
+        main_pid=int(values.get("MainPID") or 0),
+        invocation=values.get("InvocationID", ""),
+    )
+
+
+def daemon_reload() -> None:
+    """Make systemd read changed drop-ins. Raises ServiceFailed."""
+    _checked(["systemctl", "daemon-reload"], _QUERY_SECONDS)
+
+
+def restart(name: str) -> Unit:
+    """Restart a unit and return it as it is then. Raises ServiceFailed."""
+    _checked(["systemctl", "restart", name], _RESTART_SECONDS)
+    return unit(name)
+
+
+def policy_forbids(name: str) -> bool:
+    """Whether a maintainer script runs us and policy-rc.d forbids it a restart (invoke-rc.d(8))."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if "DPKG_MAINTSCRIPT_PACKAGE" not in os.environ or not os.access(policy, os.X_OK):
+        return False
+    return _run([str(policy), name.removesuffix(".service"), "restart"], 20.0).returncode in (
+        101,
+        104,
+    )
+
+
+def environment(running: Unit) -> dict[str, str]:
+    """The environment that a running unit's main process was started with; {} if unknown."""
+    try:
+        data = Path(f"/proc/{running.main_pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    entries = data.decode(errors="replace").split("\0")
+    return dict(entry.partition("=")[::2] for entry in entries if "=" in entry)
+
+
+def journal(name: str, invocation: str, lines: int = 12) -> str:
+    """The last lines that a unit logged in one run; not redacted yet."""
+    command = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}"]
+    command += [f"_SYSTEMD_INVOCATION_ID={invocation}"] if invocation else [f"--unit={name}"]
+    return _run(command, _QUERY_SECONDS).stdout.strip()
+
+
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceFailed(f"'{' '.join(command)}' did not end in {seconds:.0f} s.") from None
+    except OSError as error:
+        raise ServiceFailed(f"'{command[0]}' can't be run: {error.strerror}.") from None
+
+
+def _checked(command: list[str], seconds: float) -> None:
+    result = _run(command, seconds)
+    if result.returncode != 0:
+        reason = result.stderr.strip().split("\n")[0]
+        raise ServiceFailed(f"'{' '.join(command)}' failed: {reason}")

@@ -1,0 +1,154 @@
+"""What the gateway is to be wired to, as values that can't be invalid once they exist."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from hx_gateway_db.errors import InvalidSettings
+from hx_gateway_db.layout import DEFAULT_BASE
+
+SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL database and the login that LiteLLM uses for it.
+
+    `parameters` are further query parameters of DATABASE_URL that an administrator added
+    (`connection_limit`, `pgbouncer`, ...); they are kept and never interpreted.
+    Raises InvalidSettings for a value that no server could accept.
+    """
+
+    host: str
+    database: str
+    user: str
+    password: str = field(repr=False)
+    port: int = 5432
+    sslmode: str = "prefer"
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_host("PG_HOST", self.host)
+        check_port("PG_PORT", self.port)
+        _check_name("PG_DB", self.database)
+        _check_name("PG_USER", self.user)
+        _check_text("PG_PASS", self.password)
+        if not self.password:
+            raise InvalidSettings("PG_PASS is empty: give the database user's password.")
+        if self.sslmode not in SSL_MODES:
+            raise InvalidSettings(
+                f"PG_SSLMODE is {self.sslmode!r}: use one of {', '.join(SSL_MODES)}."
+            )
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A Redis server; an empty `user` logs in as the default user, an empty password not at all.
+
+    Raises InvalidSettings for a value that no server could accept.
+    """
+
+    host: str
+    port: int = 6379
+    user: str = ""
+    password: str = field(default="", repr=False)
+    database: int = 0
+    tls: bool = False
+
+    def __post_init__(self) -> None:
+        check_host("REDIS_HOST", self.host)
+        check_port("REDIS_PORT", self.port)
+        _check_text("REDIS_USER", self.user)
+        _check_text("REDIS_PASS", self.password)
+        if self.user and not self.password:
+            raise InvalidSettings(
+                f"REDIS_USER is {self.user!r} but REDIS_PASS is empty: give that user's password."
+            )
+        if self.database < 0:
+            raise InvalidSettings(f"REDIS_DB is {self.database}: use 0 or a positive number.")
+
+
+@dataclass(frozen=True)
+class Cache:
+    """LiteLLM's response cache in Redis, and requests per minute that a new key may make."""
+
+    rate_limit: int = 60
+
+    def __post_init__(self) -> None:
+        if self.rate_limit < 1:
+            raise InvalidSettings(
+                f"RATE_LIMIT is {self.rate_limit}: use requests per minute, 1 or more."
+            )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was answered. Raises InvalidSettings for a cache without Redis."""
+
+    postgres: Postgres
+    redis: Redis | None = None
+    cache: Cache | None = None
+    disable_admin_ui: bool = True
+    base: PurePosixPath = DEFAULT_BASE
+
+    def __post_init__(self) -> None:
+        if self.cache and not self.redis:
+            raise InvalidSettings("CACHE is true but REDIS is false: the cache needs Redis.")
+        check_base(self.base)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The passwords, for redaction."""
+        redis = (self.redis.password,) if self.redis and self.redis.password else ()
+        return (self.postgres.password, *redis)
+
+
+def check_host(name: str, host: str) -> None:
+    """Raise InvalidSettings unless `host` is a host name or an IP address (RFC 1123, 4291)."""
+    try:
+        ipaddress.ip_address(host)
+        return
+    except ValueError:
+        pass
+    labels = host.rstrip(".").split(".")
+    if len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise InvalidSettings(f"{name} is {host!r}: use a host name or an IP address.")
+
+
+def check_port(name: str, port: int) -> None:
+    """Raise InvalidSettings unless `port` is a TCP port."""
+    if not 1 <= port <= 65535:
+        raise InvalidSettings(f"{name} is {port}: use a port from 1 to 65535.")
+
+
+def check_base(base: PurePosixPath) -> None:
+    """Raise InvalidSettings unless `base` is an absolute path that systemd reads literally.
+
+    EnvironmentFile= expands `%` and globs (systemd.exec(5)).
+    """
+    text = str(base)
+    if not base.is_absolute() or ".." in base.parts or base == PurePosixPath("/"):
+        raise InvalidSettings(f"BASE is {text!r}: use an absolute path without '..'.")
+    if not re.fullmatch(r"[A-Za-z0-9/._+:@,=-]+", text):
+        raise InvalidSettings(
+            f"BASE is {text!r}: use only letters, digits and / . _ + : @ , = - in it."
+        )
+
+
+def _check_name(name: str, value: str) -> None:
+    _check_text(name, value)
+    if not value:
+        raise InvalidSettings(f"{name} is empty: give a name.")
+    if len(value.encode()) > 63:
+        raise InvalidSettings(f"{name} is longer than the 63 bytes that PostgreSQL keeps.")
+
+
+def _check_text(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidSettings(f"{name} is not UTF-8 text.") from error
+    if any(character in value for character in "\0\n\r"):
+        raise InvalidSettings(f"{name} contains a line break or NUL: it must be one line.")

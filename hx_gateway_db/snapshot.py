@@ -1,0 +1,88 @@
+"""What a file is at one moment: its bytes, its owner and mode, its ACL and extended attributes."""
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.folders import open_folder
+
+# Two hundred times a configuration of 10,000 models; more is a mistake or an attack.
+_LARGEST = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Owner, permissions (`mode` without the file type) and extended attributes, ACLs included."""
+
+    uid: int
+    gid: int
+    mode: int
+    attributes: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class FileImage:
+    """A file's content and metadata, as it was or as it shall be."""
+
+    content: bytes = field(repr=False)
+    metadata: Metadata
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def take(root: Path, path: PurePosixPath) -> FileImage | None:
+    """The file at `path` inside `root`, or None when there is none.
+
+    Raises Refused for anything but a regular file with one name, so that a planted link or
+    device can't make us read or copy somebody else's data.
+    """
+    try:
+        with open_folder(root, path.parent) as folder:
+            return take_in(folder, path)
+    except FileNotFoundError:
+        return None
+
+
+def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
+    """The same for a folder that is already open."""
+    # Non-blocking: opening a planted FIFO must not hang.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path.name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Refused(f"{path} is not a regular file: put the real file there.") from None
+        raise Refused(f"{path} can't be read: {error.strerror}.") from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused(f"{path} is not a regular file: put the real file there.")
+        if status.st_nlink != 1:
+            raise Refused(f"{path} has {status.st_nlink} hard links: give it one name of its own.")
+        if status.st_size > _LARGEST:
+            raise Refused(f"{path} is larger than {_LARGEST // 2**20} MiB.")
+        metadata = Metadata(
+            uid=status.st_uid,
+            gid=status.st_gid,
+            mode=stat.S_IMODE(status.st_mode),
+            attributes=read_attributes(descriptor),
+        )
+        return FileImage(file.read(_LARGEST + 1), metadata)
+
+
+def read_attributes(descriptor: int) -> tuple[tuple[str, bytes], ...]:
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return ()
+        raise
+    return tuple((name, os.getxattr(descriptor, name)) for name in sorted(names))

@@ -1,0 +1,58 @@
+"""What the host is wired to and what its units do now, without changing or proving anything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hx_gateway_db import gateway, services
+from hx_gateway_db.host import Host
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.settings import Redis
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the status."""
+
+    name: str
+    value: str
+
+
+def status(host: Host) -> Iterator[Fact]:
+    """The facts about a host, in the order a person would ask for them."""
+    settings = host.settings
+    yield Fact("wired", "yes" if host.wired else "no")
+    yield Fact("gateway.env", str(host.layout.gateway_env) if settings else "not there")
+    if host.problem:
+        yield Fact("problem", host.problem)
+    if settings:
+        postgres = settings.postgres
+        yield Fact(
+            "database",
+            f"{postgres.database} on {postgres.host}:{postgres.port} as {postgres.user},"
+            f" sslmode {postgres.sslmode}",
+        )
+        yield Fact("redis", _redis(settings.redis))
+        limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
+        yield Fact("cache and rate limit", limit)
+        yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
+    if not host.layout.live or not services.available():
+        yield Fact("units", "not looked at: systemd does not run here")
+        return
+    for name in UNITS:
+        yield Fact(name, _unit(name, host))
+    if services.unit(LITELLM_UNIT).running:
+        yield Fact("LiteLLM says of its database", gateway.database_state())
+
+
+def _redis(redis: Redis | None) -> str:
+    if redis is None:
+        return "none"
+    return f"{redis.host}:{redis.port}/{redis.database} as {redis.user or 'default'}"
+
+
+def _unit(name: str, host: Host) -> str:
+    unit = services.unit(name)
+    if not unit.present:
+        return unit.load_state
+    pending = host.state is not None and name in host.state.restart
+    return f"{unit.active_state} ({unit.sub_state}){', restart pending' if pending else ''}"

@@ -1,0 +1,84 @@
+"""Answers, and the settings that they lead to."""
+
+import pytest
+
+from hx_gateway_db.answers import from_settings, parse_answers, to_settings
+from hx_gateway_db.errors import InvalidSettings, UsageError
+from hx_gateway_db.settings import Cache, Postgres, Redis, Settings
+
+PRESENT = Settings(
+    Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),
+    Redis("r1", user="ru", password="rp", tls=True),
+    Cache(30),
+)
+
+
+def no_password() -> str:
+    raise AssertionError("no password was to be generated")
+
+
+def test_values_are_taken_literally() -> None:
+    text = "# from the vault\nPG_HOST=db1\n\nPG_PASS= a\\b=\"c\" # d' \r\n"
+    assert parse_answers(text, "x") == {"PG_HOST": "db1", "PG_PASS": " a\\b=\"c\" # d' "}
+
+
+@pytest.mark.parametrize("line", ["PG_HOST", "geheim", "PG_PASSWORD=geheim", "PG_DB=a\nPG_DB=b"])
+def test_a_line_that_is_no_answer_is_refused_with_its_place_but_not_its_value(line: str) -> None:
+    with pytest.raises(UsageError, match=r"secrets\.txt, line \d") as refusal:
+        parse_answers(line, "secrets.txt")
+    assert "geheim" not in str(refusal.value)
+
+
+def test_host_and_password_are_enough() -> None:
+    settings = to_settings({"PG_HOST": "db1", "PG_PASS": "p"}, None, no_password)
+    assert settings == Settings(Postgres("db1", "hx_gateway", "hx_gateway", "p"))
+
+
+def test_a_redis_host_alone_switches_redis_on() -> None:
+    settings = to_settings(
+        {"PG_HOST": "db1", "PG_PASS": "p", "REDIS_HOST": "r1"}, None, no_password
+    )
+    assert settings.redis == Redis("r1")
+
+
+def test_no_answers_keep_everything_that_the_host_has() -> None:
+    assert to_settings({}, PRESENT, no_password) == PRESENT
+
+
+def test_an_empty_password_keeps_the_present_one_and_an_empty_redis_user_clears_it() -> None:
+    settings = to_settings({"PG_PASS": "", "REDIS_USER": ""}, PRESENT, no_password)
+    assert settings.postgres.password == "old"
+    assert settings.redis == Redis("r1", password="rp", tls=True)
+
+
+def test_switching_redis_off_needs_the_cache_off_too() -> None:
+    with pytest.raises(InvalidSettings, match="CACHE"):
+        to_settings({"REDIS": "false"}, PRESENT, no_password)
+    assert to_settings({"REDIS": "false", "CACHE": "false"}, PRESENT, no_password).redis is None
+
+
+def test_a_local_database_gets_a_generated_password_once() -> None:
+    settings = to_settings({"DATABASE": "local"}, None, lambda: "generated")
+    assert (settings.postgres.host, settings.postgres.password) == ("127.0.0.1", "generated")
+    again = to_settings({"DATABASE": "local"}, settings, no_password)
+    assert again == settings
+
+
+@pytest.mark.parametrize(
+    ("answers", "named"),
+    [
+        ({}, "PG_HOST"),
+        ({"PG_HOST": "h"}, "PG_PASS"),
+        ({"PG_HOST": "h", "PG_PASS": "p", "PG_PORT": "x"}, "PG_PORT"),
+        ({"PG_HOST": "h", "PG_PASS": "p", "REDIS": "maybe"}, "REDIS"),
+        ({"DATABASE": "somewhere"}, "DATABASE"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(answers: dict[str, str], named: str) -> None:
+    with pytest.raises(InvalidSettings, match=named):
+        to_settings(answers, None, no_password)
+
+
+def test_settings_become_answers_that_lead_back_to_them() -> None:
+    plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), disable_admin_ui=False)
+    assert to_settings(from_settings(plain), None, no_password) == plain

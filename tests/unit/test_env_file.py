@@ -1,0 +1,76 @@
+"""gateway.env as systemd reads it, and changes by key."""
+
+import pytest
+
+from hx_gateway_db.env_file import EnvFileRefusal, merge, values
+
+FRESH = "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n# UI\nDISABLE_ADMIN_UI=true\n"
+WITH_REDIS = FRESH.replace("# UI", "# Redis\nREDIS_URL=redis://r:6379/0\n\n# UI")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=pa$$word ${HOME}", "pa$$word ${HOME}"),
+        ("A=postgresql://u:a%40b%25@h:5432/d", "postgresql://u:a%40b%25@h:5432/d"),
+        (r'A="quo\"ted \$x"', 'quo"ted $x'),
+        (r"A=a\b\\c", r"ab\c"),
+        ("A=a#b ;c", "a#b ;c"),
+        ("A=a   \t", "a"),
+        ("A=a #b", "a #b"),
+        ("""A='a'"'"'b'""", "a'b"),
+        ("A= a", "a"),
+        ("A=", ""),
+        ("A=a\\\nb", "ab"),
+        ("A='a\nb'", "a\nb"),
+        ("; A=x\n# A=y\nA=z", "z"),
+        ("A=1\nA=2", "2"),
+        ("A=a\r\n", "a"),
+    ],
+)
+def test_values_are_read_as_systemd_reads_them(line: str, value: str) -> None:
+    assert values(line) == {"A": value}
+
+
+def test_export_belongs_to_the_key_for_systemd() -> None:
+    assert values("export K=a") == {"export K": "a"}
+
+
+def test_a_new_file_is_the_rendered_one() -> None:
+    assert merge(None, FRESH) == FRESH
+
+
+def test_merging_twice_changes_nothing_more() -> None:
+    assert merge(FRESH, FRESH) == FRESH
+    once = merge("LITELLM_SALT_KEY=s\n", WITH_REDIS)
+    assert merge(once, WITH_REDIS) == once
+
+
+def test_lines_of_the_administrator_their_order_and_line_ends_stay() -> None:
+    mine = "LITELLM_SALT_KEY='my salt'\r\nDATABASE_URL=old\r\n# note\nZ=1"
+    merged = merge(mine, FRESH)
+    assert merged.startswith(
+        "LITELLM_SALT_KEY='my salt'\r\nDATABASE_URL=postgresql://u:p@h:5432/d\r\n# note\nZ=1\n"
+    )
+    assert merged.endswith("\n# UI\nDISABLE_ADMIN_UI=true\n")
+
+
+def test_a_key_that_is_not_wanted_goes_and_comes_back_to_its_place() -> None:
+    without = merge(WITH_REDIS, FRESH)
+    assert "REDIS_URL" not in without
+    assert merge(without, WITH_REDIS) == WITH_REDIS
+
+
+def test_a_value_that_is_quoted_but_the_same_is_not_touched() -> None:
+    quoted = FRESH.replace("DISABLE_ADMIN_UI=true", 'DISABLE_ADMIN_UI="true"')
+    assert merge(quoted, FRESH) == quoted
+
+
+def test_a_text_in_which_our_keys_would_be_misread_is_refused() -> None:
+    with pytest.raises(EnvFileRefusal):
+        merge("SALT='never closed\n", FRESH)
+
+
+def test_a_key_that_only_one_of_the_readers_would_see_is_refused_with_its_line() -> None:
+    with pytest.raises(EnvFileRefusal, match="line 2: .*REDIS_URL"):
+        merge("A=1\nexport REDIS_URL=redis://elsewhere\n", FRESH)

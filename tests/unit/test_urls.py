@@ -1,0 +1,83 @@
+"""DATABASE_URL and REDIS_URL, both directions."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hx_gateway_db.errors import InvalidSettings
+from hx_gateway_db.settings import Postgres, Redis
+from hx_gateway_db.urls import database_url, parse_database_url, parse_redis_url, redis_url
+
+UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
+one_line = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\n\r"), min_size=1
+).filter(lambda text: len(text.encode()) <= 63)
+
+
+def test_a_url_is_as_the_specification_writes_it() -> None:
+    postgres = Postgres("db1", "hx_gateway", "hx_gateway", "secret")
+    assert database_url(postgres) == "postgresql://hx_gateway:secret@db1:5432/hx_gateway"
+    assert redis_url(Redis("r1", password="secret")) == "redis://:secret@r1:6379/0"
+
+
+def test_a_redis_user_stands_before_the_password() -> None:
+    assert redis_url(Redis("r1", user="hxgateway", password="pw")) == (
+        "redis://hxgateway:pw@r1:6379/0"
+    )
+
+
+def test_a_password_is_percent_encoded_and_a_space_never_becomes_a_plus() -> None:
+    url = database_url(Postgres("h", "d", "u", "p@ss wörd+%/"))
+    assert url == "postgresql://u:p%40ss%20w%C3%B6rd%2B%25%2F@h:5432/d"
+
+
+def test_an_ipv6_address_is_bracketed_and_read_back() -> None:
+    url = database_url(Postgres("2001:db8::1", "d", "u", "p"))
+    assert url == "postgresql://u:p@[2001:db8::1]:5432/d"
+    assert parse_database_url(url).host == "2001:db8::1"
+
+
+def test_a_sslmode_other_than_the_default_is_in_the_url() -> None:
+    url = database_url(Postgres("h", "d", "u", "p", sslmode="require"))
+    assert url.endswith("/d?sslmode=require")
+    assert parse_database_url(url).sslmode == "require"
+
+
+def test_parameters_that_an_administrator_added_are_kept() -> None:
+    url = "postgresql://u:p@h:5432/d?connection_limit=5&pgbouncer=true"
+    assert database_url(parse_database_url(url)) == url
+
+
+@given(one_line, one_line, one_line)
+def test_every_user_password_and_database_comes_back_as_it_was(
+    user: str, password: str, database: str
+) -> None:
+    postgres = Postgres("h", database, user, password)
+    url = database_url(postgres)
+    assert parse_database_url(url) == postgres
+    assert set(url.removeprefix("postgresql://")) <= UNRESERVED | set(":@/%")
+
+
+@given(one_line, one_line)
+def test_every_redis_login_comes_back_as_it_was(user: str, password: str) -> None:
+    redis = Redis("h", user=user, password=password, database=3, tls=True)
+    assert parse_redis_url(redis_url(redis)) == redis
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:geheim@h/d",
+        "postgresql+psycopg://u:geheim@h/d",
+        "postgresql://u:geheim@h:port/d",
+        "postgresql://u:geheim@[h/d",
+        "postgresql://u:geheim@/d",
+        "geheim",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_refused_without_quoting_its_password(url: str) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        parse_database_url(url)
+    assert "geheim" not in str(refusal.value)
