@@ -80,11 +80,6 @@ def database_choice(given: Mapping[str, str]) -> str:
     return choice
 
 
-def answered_base(given: Mapping[str, str]) -> PurePosixPath | None:
-    """BASE, if it was answered."""
-    return PurePosixPath(given["BASE"]) if given.get("BASE") else None
-
-
 def to_settings(
     given: Mapping[str, str], present: Settings | None, generate_password: Callable[[], str]
 ) -> Settings:

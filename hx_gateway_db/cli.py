@@ -110,8 +110,8 @@ def _plan(options: argparse.Namespace) -> int:
     from hx_gateway_db.plan import plan_apply
     from hx_gateway_db.wiring import desired
 
-    host, settings = desired(options.root, _given(options))
-    plan = plan_apply(settings, host)
+    host, moved_from, settings = desired(options.root, _given(options))
+    plan = plan_apply(settings, host, moved_from)
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from hx_gateway_db.settings import Cache
-from hx_gateway_db.yaml_edit import RemoveKey, SetKey, edit, lookup, restore
+from hx_gateway_db.yaml_edit import SetKey, edit, lookup, restore
 
 FLAGS = (
     ("general_settings", "disable_spend_logs"),
@@ -35,19 +35,19 @@ def wired(text: bytes, cache: Cache | None, cache_was_on: bool, origin: Origin |
 
     Raises YamlRefusal, as every function here does.
     """
-    if cache_was_on and cache is None:
-        text = _without_cache(text, origin)
+    if cache_was_on and cache is None and origin:
+        text = restore(text, origin.pristine, CACHE_KEYS)
     operations = [SetKey(path, False) for path in FLAGS]
     if cache:
-        values = (True, "redis", "litellm", cache.rate_limit)
+        values: tuple[bool | str | int, ...] = (True, "redis", "litellm", cache.rate_limit)
         operations += [SetKey(path, value) for path, value in zip(CACHE_KEYS, values, strict=True)]
     return edit(text, operations)
 
 
 def unwired(text: bytes, cache_was_on: bool, origin: Origin | None) -> bytes:
     """`text` for a gateway without a database: the specification's rollback."""
-    if cache_was_on:
-        text = _without_cache(text, origin)
+    if cache_was_on and origin:
+        text = restore(text, origin.pristine, CACHE_KEYS)
     return edit(text, [SetKey(path, True) for path in FLAGS])
 
 
@@ -72,9 +72,3 @@ def master_key(text: bytes, environment: dict[str, str]) -> str | None:
 def overrides_database(text: bytes) -> bool:
     """Whether `general_settings.database_url` would defeat gateway.env's DATABASE_URL."""
     return lookup(text, DATABASE_URL) is not None
-
-
-def _without_cache(text: bytes, origin: Origin | None) -> bytes:
-    if origin is None:
-        return edit(text, [RemoveKey(path) for path in CACHE_KEYS])
-    return restore(text, origin.pristine, CACHE_KEYS)

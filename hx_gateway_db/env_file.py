@@ -52,18 +52,19 @@ def values(text: str) -> dict[str, str]:
     return {assignment.key: assignment.value for assignment in assignments(text)}
 
 
-def merge(existing: str | None, rendered: str) -> str:
+def merge(existing: str | None, rendered: str, template: str) -> str:
     """`existing` with our keys as they are in `rendered`, every other line kept.
 
-    A key of ours that `rendered` lacks is removed, a new one is added at the end with its comment.
+    A new key is added at the end with its comment; a key of ours that `rendered` lacks goes, and
+    with it the comment that `template`, a rendering with all keys, has above it.
     Raises EnvFileRefusal when the outcome would not read the same in both grammars.
     """
-    text = rendered if existing is None else _merge_lines(existing, rendered)
+    text = rendered if existing is None else _merge_lines(existing, rendered, template)
     _prove(existing or "", text, values(rendered))
     return text
 
 
-def _merge_lines(existing: str, rendered: str) -> str:
+def _merge_lines(existing: str, rendered: str, template: str) -> str:
     wanted = values(rendered)
     lines = _lines(existing)
     present = list(assignments(existing))
@@ -71,36 +72,38 @@ def _merge_lines(existing: str, rendered: str) -> str:
     for item in reversed(present):
         span = slice(item.first - 1, item.last)
         if item.key in OWNED_KEYS and item.key not in wanted:
-            del lines[span]
+            del lines[_with_comment(lines, span, _comments(template, item.key))]
         elif item is found.get(item.key) and item.value != wanted[item.key]:
             ending = "\r\n" if lines[span][-1].endswith("\r\n") else "\n"
             lines[span] = [f"{item.key}={wanted[item.key]}{ending}"]
-    for block in rendered.strip("\n").split("\n\n"):
-        comments = [f"{line}\n" for line in block.split("\n") if _key_of(line) is None]
-        missing = [f"{line}\n" for line in block.split("\n") if _key_of(line) not in (None, *found)]
-        if missing:
-            _insert(lines, comments, missing)
+    for key in wanted:
+        if key not in found:
+            if lines and not lines[-1].endswith("\n"):
+                lines[-1] += "\n"
+            lines += ["\n", *_comments(template, key), f"{key}={wanted[key]}\n"]
     return "".join(lines)
 
 
-def _insert(lines: list[str], comments: list[str], missing: list[str]) -> None:
-    # A key that was removed earlier left its comment behind: that is its place.
-    if comments and comments[-1] in lines:
-        place = lines.index(comments[-1]) + 1
-        lines[place:place] = missing
-        return
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    lines += ["\n", *comments, *missing]
+def _comments(template: str, key: str) -> list[str]:
+    """The comment lines of `key`'s paragraph in the template."""
+    for paragraph in template.split("\n\n"):
+        lines = _lines(paragraph.strip("\n") + "\n")
+        if any(line.startswith(f"{key}=") for line in lines):
+            return [line for line in lines if line.startswith("#")]
+    return []
+
+
+def _with_comment(lines: list[str], span: slice, comments: list[str]) -> slice:
+    # A comment that an administrator has changed is the administrator's, and stays.
+    start = span.start - len(comments)
+    if not comments or start < 1 or lines[start : span.start] != comments:
+        return span
+    return slice(start - (lines[start - 1] == "\n"), span.stop)
 
 
 def _lines(text: str) -> list[str]:
     # Not splitlines(): systemd ends a line at a line feed, not at U+2028 and the like.
     return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
-def _key_of(line: str) -> str | None:
-    return None if line.startswith("#") or "=" not in line else line.partition("=")[0]
 
 
 def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:

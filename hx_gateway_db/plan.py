@@ -55,19 +55,23 @@ class Plan:
         return "".join(_diff(change) for change in self.changes.files)
 
 
-def plan_apply(settings: Settings, host: Host, local_database: str = "") -> Plan:
+def plan_apply(
+    settings: Settings, host: Host, moved_from: Host | None = None, local_database: str = ""
+) -> Plan:
     """The plan that wires `host` as `settings` say.
 
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes.
     `local_database` names a role and database that this run makes on the host's own server.
     Raises Refused when a file can't be edited safely.
     """
     layout = host.layout
     previous = host.state
     group = None
-    if host.group is None and os.geteuid() == 0:
+    # A tree without /etc/group is no system that could have one.
+    if host.group is None and host.groups and os.geteuid() == 0:
         group = Group(GATEWAY_GROUP, free_system_group_id(host))
     changes = [
-        _gateway_env(settings, host, host.group if group is None else group.gid),
+        _gateway_env(settings, host, moved_from, host.group if group is None else group.gid),
         *(_database_drop_in(unit, host) for unit in UNITS),
         _cache_drop_in(settings.cache, host),
     ]
@@ -80,6 +84,8 @@ def plan_apply(settings: Settings, host: Host, local_database: str = "") -> Plan
         )
     else:
         changes.append(config)
+    if moved_from:
+        changes += _left_behind(moved_from)
     changed = [change for change in changes if change.before != change.after]
     restart = set(affected_units(changed)) | set(previous.restart if previous else ())
     state = State(
@@ -155,16 +161,34 @@ def affected_units(changes: Iterable[FileChange]) -> list[str]:
     return units
 
 
-def _gateway_env(settings: Settings, host: Host, gid: int | None) -> FileChange:
+def _gateway_env(
+    settings: Settings, host: Host, moved_from: Host | None, gid: int | None
+) -> FileChange:
     path = host.layout.gateway_env
+    present = host.text(path)
+    if present is None and moved_from:
+        present = moved_from.text(moved_from.layout.gateway_env)
     try:
-        text = env_file.merge(host.text(path), render.gateway_env(settings))
+        text = env_file.merge(
+            present, render.gateway_env(settings), render.gateway_env_with_all_keys()
+        )
     except env_file.EnvFileRefusal as error:
         raise Refused(f"{path}, {error}.") from None
     before = host.files[path]
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
     attributes = before.metadata.attributes if before else ()
     return FileChange(path, before, FileImage(text.encode(), Metadata(*owner, 0o640, attributes)))
+
+
+def _left_behind(host: Host) -> list[FileChange]:
+    """What has to happen to the files below a BASE that is no longer the gateway's."""
+    env, config = host.layout.gateway_env, host.layout.config_yaml
+    changes = [FileChange(env, host.files[env], None)]
+    image = host.files[config]
+    if image is not None:
+        content = _edited(host, lambda: config_yaml.pristine(image.content, host.origin))
+        changes.append(FileChange(config, image, FileImage(content, image.metadata)))
+    return changes
 
 
 def _database_drop_in(unit: str, host: Host) -> FileChange:

@@ -23,6 +23,13 @@ def gateway_env(settings: Settings) -> str:
     )
 
 
+def gateway_env_with_all_keys() -> str:
+    """gateway.env with every key that it may have, for the comments above them."""
+    return _render(
+        "gateway.env.j2", database_url="-", redis_url="-", cache=True, disable_admin_ui="true"
+    )
+
+
 def database_drop_in(layout: Layout) -> str:
     """30-db.conf (specification, step 2)."""
     return _render("30-db.conf.j2", gateway_env=str(layout.gateway_env))

@@ -51,20 +51,24 @@ def take(root: Path, path: PurePosixPath) -> FileImage | None:
 
 def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
     """The same for a folder that is already open."""
-    # Non-blocking: opening a planted FIFO must not hang.
+    # Looked at first, since opening a planted device could do something; opened without waiting,
+    # since it may have become a FIFO meanwhile.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    not_regular = Refused(f"{path} is not a regular file: put the real file there.")
     try:
+        if not stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise not_regular
         descriptor = os.open(path.name, flags, dir_fd=folder)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise Refused(f"{path} is not a regular file: put the real file there.") from None
+        if error.errno == errno.ELOOP:
+            raise not_regular from None
         raise Refused(f"{path} can't be read: {error.strerror}.") from None
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise Refused(f"{path} is not a regular file: put the real file there.")
+            raise not_regular
         if status.st_nlink != 1:
             raise Refused(f"{path} has {status.st_nlink} hard links: give it one name of its own.")
         if status.st_size > _LARGEST:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hx_gateway_db import cache, gateway, postgres, services
-from hx_gateway_db.answers import answered_base, database_choice, to_settings
+from hx_gateway_db.answers import database_choice, to_settings
 from hx_gateway_db.errors import HxError, InvalidSettings, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
@@ -57,8 +57,8 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> Outcome:
         recover(root, progress)
         if database_choice(given) == "later":
             return Outcome(_HOW_TO_CONFIGURE, False)
-        host, settings = desired(root, given)
-        plan = plan_apply(settings, host)
+        host, moved_from, settings = desired(root, given)
+        plan = plan_apply(settings, host, moved_from)
         if plan.empty:
             return Outcome("Nothing to change: the gateway is wired as answered.", False)
         online = host.layout.live and services.available()
@@ -67,7 +67,7 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> Outcome:
                 return Outcome(f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}", False)
             progress.say(f"Making the role and database {settings.postgres.database}.")
             postgres.provision(settings.postgres)
-            plan = plan_apply(settings, host, settings.postgres.database)
+            plan = plan_apply(settings, host, moved_from, settings.postgres.database)
         if online:
             progress.say("Checking the database and Redis.")
             check(settings)
@@ -95,13 +95,19 @@ def rollback(root: Path, progress: Progress) -> Outcome:
         return Outcome("The gateway is without a database again.", True)
 
 
-def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Settings]:
-    """The host as it is, and the settings that the answers ask for. Raises InvalidSettings."""
-    host = read_host(root, answered_base(given))
+def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Settings]:
+    """The host as it is and the settings that the answers ask for.
+
+    Between them, when the answers move BASE: the host as it is wired now. Raises InvalidSettings.
+    """
+    wired = read_host(root)
     try:
-        return host, to_settings(given, host.settings, _generate_password)
+        settings = to_settings(given, wired.settings, _generate_password)
     except InvalidSettings as error:
-        raise InvalidSettings(f"{host.problem} {error}".strip()) from None
+        raise InvalidSettings(f"{wired.problem} {error}".strip()) from None
+    if settings.base == wired.layout.base:
+        return wired, None, settings
+    return read_host(root, settings.base), wired if wired.wired else None, settings
 
 
 def check(settings: Settings) -> None:

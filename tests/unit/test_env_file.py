@@ -2,10 +2,18 @@
 
 import pytest
 
-from hx_gateway_db.env_file import EnvFileRefusal, merge, values
+from hx_gateway_db import env_file
+from hx_gateway_db.env_file import EnvFileRefusal, values
 
-FRESH = "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n# UI\nDISABLE_ADMIN_UI=true\n"
+FRESH = (
+    "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n"
+    "# UI\nDISABLE_ADMIN_UI=true\n"
+)
 WITH_REDIS = FRESH.replace("# UI", "# Redis\nREDIS_URL=redis://r:6379/0\n\n# UI")
+
+
+def merge(existing: str | None, rendered: str) -> str:
+    return env_file.merge(existing, rendered, WITH_REDIS)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +63,14 @@ def test_lines_of_the_administrator_their_order_and_line_ends_stay() -> None:
     assert merged.endswith("\n# UI\nDISABLE_ADMIN_UI=true\n")
 
 
-def test_a_key_that_is_not_wanted_goes_and_comes_back_to_its_place() -> None:
-    without = merge(WITH_REDIS, FRESH)
-    assert "REDIS_URL" not in without
-    assert merge(without, WITH_REDIS) == WITH_REDIS
+def test_a_key_that_is_not_wanted_goes_with_its_comment() -> None:
+    assert merge(WITH_REDIS, FRESH) == FRESH
+    assert merge(merge(FRESH, WITH_REDIS), FRESH) == FRESH
+
+
+def test_a_comment_that_the_administrator_changed_stays() -> None:
+    noted = WITH_REDIS.replace("# Redis", "# Redis, ask Eva")
+    assert merge(noted, FRESH) == FRESH.replace("# UI", "# Redis, ask Eva\n\n# UI")
 
 
 def test_a_value_that_is_quoted_but_the_same_is_not_touched() -> None:

@@ -1,0 +1,69 @@
+# Every target works from a fresh clone; "make" alone says which there are.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help deb debianize check test install demo packages root
+
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+DEB := build/hx-gateway-db_$(VERSION)_all.deb
+SOURCES := setup.py stdeb.cfg MANIFEST.in hx_gateway_db templates debian
+SHELL_SCRIPTS := debian/debianize $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+deb: $(DEB) ## Build the package into build/
+
+# In a copy, so that the checkout stays as it is.
+$(DEB): $(shell find $(SOURCES) -type f ! -name '*.pyc')
+	@dpkg-checkbuilddeps || { echo "'sudo apt-get build-dep .' installs what the build needs."; exit 1; }
+	rm -rf build
+	mkdir -p build/source
+	cp -a $(SOURCES) build/source
+	cd build/source && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+
+debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stdeb
+	debian/debianize "$$PWD/$(PYTHON)" debian
+
+check: $(VENV)/ready ## The tests that take seconds and need no root
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	shellcheck $(SHELL_SCRIPTS)
+	$(PYTHON) -m pytest -q tests/unit --cov --cov-report=term:skip-covered
+
+test: root packages ## All tests, those on booted machines last (as root)
+	$(MAKE) check
+	$(MAKE) deb
+	HX_DEB=$(DEB) $(PYTHON) -m pytest tests/package
+	HX_DEB=$(DEB) $(PYTHON) -m pytest tests/machine
+
+install: root ## Build, and install here with PostgreSQL and Redis beside it (as root)
+	apt-get update
+	apt-get build-dep --yes ./
+	$(MAKE) deb
+	.ci/install $(DEB)
+
+demo: root packages $(VENV)/ready ## Show the whole story in a throwaway machine (as root)
+	$(MAKE) deb
+	HX_DEB=$(DEB) $(PYTHON) -m tests.machine.demo
+
+# The Debian packages that the tests need.
+packages:
+	@missing=$$(dpkg-query --show --showformat='$${db:Status-Abbrev}$${Package}\n' \
+	    $$(cat tests/packages.txt) 2>&1 | sed -n 's/^ii .*//; /./p'); \
+	if [ -n "$$missing" ]; then \
+	    apt-get update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+	        $$(cat tests/packages.txt); \
+	fi
+
+# Debian's own Python libraries, as on a host, and the tools of the tests from PyPI.
+$(VENV)/ready: tests/requirements.txt
+	/usr/bin/python3 -m venv --system-site-packages $(VENV)
+	$(PYTHON) -m pip install --quiet --requirement tests/requirements.txt
+	touch $@
+
+root:
+	@[ "$$(id -u)" -eq 0 ] || { echo "This changes the machine: run it as root, with 'sudo make $(MAKECMDGOALS)'."; exit 1; }

@@ -1,0 +1,450 @@
+"""Where in YAML text a key is written, replaced or taken out, in the style of the place.
+
+Every function returns alternatives, the most natural one first: YAML has too many corners for one
+place to be always right, and the caller proves each before it accepts it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from yaml.events import Event, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
+
+from hx_gateway_db.yaml_events import (
+    BYTE_ORDER_MARK,
+    MAPPING_END,
+    Node,
+    Outline,
+    YamlRefusal,
+    scalar_fingerprint,
+)
+
+Scalar = bool | int | str
+
+_LINE_BREAKS = (b"\r\n", b"\n", b"\r", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+_LINE_BREAK = re.compile(rb"\r\n|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+_ASCII_LINE_BREAK = re.compile(rb"\r\n|[\r\n]")
+_UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
+_REST_OF_LINE = re.compile(rb"[ \t]*(?:[ \t]#[^\r\n]*)?(?=\r|\n|\xc2\x85|\xe2\x80[\xa8\xa9]|\Z)")
+_BLANK_OR_COMMENT = re.compile(rb"[ \t]*(?:#.*)?", re.DOTALL)
+_COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r))*( +)#")
+_EXPLICIT_KEY = re.compile(rb"\? +\Z")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_WINDOW = 64 * 1024
+_DEFAULT_INDENTATION = 2
+
+
+@dataclass(frozen=True)
+class Splice:
+    """Bytes `start` to `stop` of a text give way to `text`."""
+
+    start: int
+    stop: int
+    text: bytes
+
+
+Alternative = tuple[Splice, ...]
+Change = tuple[Alternative, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A value as it is written, and the fingerprints of its events."""
+
+    text: bytes
+    events: tuple[int, ...]
+
+
+Tree = dict[str, Any]
+"""Names to what is to stand there: a Scalar, a Leaf, another Tree, or None for nothing."""
+
+EMPTY_MAPPING = Leaf(b"{}", (hash((MappingStartEvent, None, None, True)), MAPPING_END))
+
+
+def apply_splices(text: bytes, splices: Sequence[Splice]) -> bytes:
+    """Return `text` with all splices made. Raises YamlRefusal when two of them overlap."""
+    parts = []
+    position = 0
+    for splice in sorted(splices, key=lambda splice: (splice.start, splice.stop)):
+        if splice.start < position:
+            raise YamlRefusal("the keys stand too close together to be changed one by one")
+        parts += (text[position : splice.start], splice.text)
+        position = splice.stop
+    return b"".join((*parts, text[position:]))
+
+
+def leaf(value: Scalar | Leaf, *, quoted: bool = False) -> Leaf:
+    """How a value is written; `quoted` puts a string in double quotes even where plain would do."""
+    if isinstance(value, Leaf):
+        return value
+    if isinstance(value, bool):
+        return Leaf(b"true" if value else b"false", _plain_event("true" if value else "false"))
+    if isinstance(value, int):
+        return Leaf(b"%d" % value, _plain_event(str(value)))
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, value, (True, False))
+    if not quoted and _PLAIN.fullmatch(value) and tag == "tag:yaml.org,2002:str":
+        return Leaf(value.encode(), _plain_event(value))
+    written = yaml.safe_dump(value, default_style='"', width=float("inf")).rstrip("\n")
+    return Leaf(written.encode(), (scalar_fingerprint(value, (False, True)),))
+
+
+def tree_events(tree: Tree, *, quoted: bool) -> tuple[int, ...]:
+    """The fingerprints of the mapping that `tree` describes."""
+    events = [hash((MappingStartEvent, None, None, True))]
+    for name, value in tree.items():
+        events += leaf(name, quoted=quoted).events
+        events += (
+            tree_events(value, quoted=quoted)
+            if isinstance(value, dict)
+            else leaf(value, quoted=quoted).events
+        )
+    return (*events, MAPPING_END)
+
+
+def is_quoted(node: Node) -> bool:
+    """Whether keys in `node` are to be written as JSON writes them: flow style, double quotes."""
+    sample = node.first_key or node.key
+    in_flow = node.is_flow or (node.parent is not None and node.parent.is_flow)
+    return in_flow and isinstance(sample, ScalarEvent) and sample.style == '"'
+
+
+def insert_keys(outline: Outline, node: Node, tree: Tree) -> Change:
+    """Write the keys of `tree` into a mapping that has none of them."""
+    if node.is_flow:
+        return _insert_in_flow(outline, node, tree)
+    text = outline.text
+    position, column = _block_entry(outline, node)
+    start = _line_start(text, position)
+    lines = _block(tree, column, outline, _newline(text, position))
+    own_line = not text[start:position].strip(b" ")
+    before_first = (
+        (Splice(start, start, lines),)
+        if own_line
+        else (Splice(position, position, lines[column:] + b" " * column),)
+    )
+    if node.parent is None:
+        return (*_at_end(outline, lines), before_first)
+    if not own_line:
+        return (before_first,)
+    header = _above_comments(text, start)
+    return ((Splice(header, header, lines),), before_first)
+
+
+def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
+    """Write a mapping with the keys of `tree` in place of a null (None: the empty document)."""
+    text = outline.text
+    if node is None or (node.parent is None and _is_empty(node)):
+        return _at_end(outline, _block(tree, 0, outline, _newline(text, len(text))))
+    flow = _flow(tree, quoted=is_quoted(node))
+    if not _is_empty(node):
+        return replace_value(outline, node, Leaf(flow, ()))
+    assert node.parent and node.key
+    in_place = _write_after_colon(outline, node, flow)
+    colon = _colon(outline, node)
+    rest = _REST_OF_LINE.match(text, colon) if colon else None
+    if node.parent.is_flow or rest is None:
+        return (in_place,)
+    line_break = _LINE_BREAK.match(text, rest.end())
+    position = line_break.end() if line_break else len(text)
+    column = node.key.start_mark.column
+    indentation = column + (outline.indentation or _DEFAULT_INDENTATION)
+    comment = _COMMENT_INDENTATION.match(text, position)
+    if comment and len(comment[1]) > column:
+        indentation = len(comment[1])
+    newline = _newline(text, position)
+    lines = _block(tree, indentation, outline, newline)
+    if not line_break:
+        lines = newline + lines.removesuffix(newline)
+    return ((Splice(position, position, lines),), in_place)
+
+
+def replace_value(outline: Outline, node: Node, value: Leaf) -> Change:
+    """Write `value` where the value of `node` stands now, which is no block collection."""
+    if _is_empty(node):
+        return (_write_after_colon(outline, node, value.text),)
+    start = outline.offset(node.event.start_mark.index)
+    stop = value_ends(outline, node)[0]
+    if not value.text:
+        start = len(outline.text[:start].rstrip(b" "))
+    return ((Splice(start, stop, value.text),),)
+
+
+def remove_keys(outline: Outline, node: Node, names: Sequence[str]) -> Change:
+    """Take keys and values out of a mapping that keeps others, or of a flow mapping."""
+    runs = _runs([node.children[name] for name in names])
+    if node.is_flow:
+        return _all_of([_remove_from_flow(outline, run) for run in runs])
+    return _all_of([_remove_from_block(outline, run) for run in runs])
+
+
+def empty_block(outline: Outline, node: Node, value: Leaf) -> Change:
+    """Take all keys out of a block mapping and write `value` (maybe nothing) in its place."""
+    removal = _all_of([_remove_from_block(outline, run) for run in _runs([*node.children.values()])])
+    if not value.text:
+        return removal
+    if node.parent is not None:
+        written = _write_after_colon(outline, node, value.text)
+    else:
+        position, _ = _block_entry(outline, node)
+        start = _line_start(outline.text, position)
+        newline = _newline(outline.text, position)
+        written = (Splice(start, start, value.text + newline),)
+    return tuple((*written, *alternative) for alternative in removal)
+
+
+def value_ends(outline: Outline, node: Node) -> tuple[int, ...]:
+    """Where the value of `node` may end, leaving out blank lines and comments that follow it."""
+    assert node.end_event is not None
+    start = outline.offset(node.event.start_mark.index)
+    if _is_empty(node):
+        return (start if node.key is None else _colon(outline, node) or _key_end(outline, node),)
+    stop = outline.offset(node.end_event.end_mark.index)
+    event = node.event
+    if isinstance(event, ScalarEvent) and event.style in ("|", ">"):
+        return (_without_blanks(outline.text, start, stop),)
+    if isinstance(event, MappingStartEvent | SequenceStartEvent) and not event.flow_style:
+        content = _without_blanks(outline.text, start, stop)
+        return tuple(dict.fromkeys((_without_comments(outline.text, start, stop), content)))
+    return (stop,)
+
+
+def _plain_event(value: str) -> tuple[int, ...]:
+    return (scalar_fingerprint(value, (True, False)),)
+
+
+def _flow(tree: Tree, *, quoted: bool) -> bytes:
+    return b"{" + b", ".join(_flow_items(tree, quoted=quoted)) + b"}"
+
+
+def _flow_items(tree: Tree, *, quoted: bool) -> Iterator[bytes]:
+    for name, value in tree.items():
+        written = (
+            _flow(value, quoted=quoted)
+            if isinstance(value, dict)
+            else leaf(value, quoted=quoted).text
+        )
+        yield leaf(name, quoted=quoted).text + b": " + written
+
+
+def _block(tree: Tree, column: int, outline: Outline, newline: bytes) -> bytes:
+    lines = b""
+    step = outline.indentation or _DEFAULT_INDENTATION
+    for name, value in tree.items():
+        lines += b" " * column + leaf(name).text + b":"
+        if isinstance(value, dict):
+            lines += newline + _block(value, column + step, outline, newline)
+        else:
+            lines += b" " * bool(leaf(value).text) + leaf(value).text + newline
+    return lines
+
+
+def _insert_in_flow(outline: Outline, node: Node, tree: Tree) -> Change:
+    text = outline.text
+    brace = outline.offset(node.event.end_mark.index)
+    items = list(_flow_items(tree, quoted=is_quoted(node)))
+    if node.first_key is None:
+        return ((Splice(brace, brace, b", ".join(items)),),)
+    first = outline.offset(node.first_key.start_mark.index)
+    indentation = text[_line_start(text, first) : first]
+    separator = b", "
+    if not indentation.strip(b" "):
+        separator = b"," + _newline(text, first) + indentation
+    before_first = separator.join(items) + separator
+    after_brace = b", ".join(items) + b", "
+    return ((Splice(first, first, before_first),), (Splice(brace, brace, after_brace),))
+
+
+def _at_end(outline: Outline, lines: bytes) -> Change:
+    """At the end of the file, or before the `...` that ends the document."""
+    text = outline.text
+    newline = _newline(text, len(text))
+    end = len(text)
+    starts_line = end == _line_start(text, end)
+    written = lines if starts_line else newline + lines.removesuffix(newline)
+    change: Change = ((Splice(end, end, written),),)
+    if outline.document_end is not None:
+        position = outline.offset(outline.document_end.start_mark.index)
+        change += ((Splice(position, position, lines),),)
+    return change
+
+
+def _write_after_colon(outline: Outline, node: Node, written: bytes) -> Alternative:
+    assert node.parent is not None
+    colon = _colon(outline, node)
+    if colon is not None:
+        return (Splice(colon, colon, b" " + written),)
+    position = _key_end(outline, node)
+    prefix = b": "
+    if not node.parent.is_flow:
+        column = node.parent.event.start_mark.column
+        prefix = _newline(outline.text, position) + b" " * column + prefix
+    return (Splice(position, position, prefix + written),)
+
+
+def _remove_from_flow(outline: Outline, run: list[Node]) -> Change:
+    first, last = run[0], run[-1]
+    start = _key_start(outline, first)
+    stop = value_ends(outline, last)[0]
+    if last.next_key is not None:
+        return ((Splice(start, outline.offset(last.next_key.start_mark.index), b""),),)
+    alternatives: list[Alternative] = []
+    if first.previous_end is not None:
+        previous = outline.offset(first.previous_end.end_mark.index)
+        alternatives.append((Splice(previous, stop, b""),))
+    alternatives.append((Splice(start, stop, b""),))
+    comma = re.compile(rb"\s*,").match(outline.text, stop)
+    if comma:
+        alternatives.append((Splice(start, comma.end(), b""),))
+    return tuple(alternatives)
+
+
+def _remove_from_block(outline: Outline, run: list[Node]) -> Change:
+    text = outline.text
+    return _all_of([_remove_lines(outline, text, node) for node in run])
+
+
+def _remove_lines(outline: Outline, text: bytes, node: Node) -> Change:
+    position = _entry_start(text, _key_start(outline, node))
+    start = _line_start(text, position)
+    alternatives: list[Alternative] = []
+    for end in value_ends(outline, node):
+        rest = _REST_OF_LINE.match(text, end)
+        if rest and not text[start:position].strip(b" "):
+            line_break = _LINE_BREAK.match(text, rest.end())
+            stop = line_break.end() if line_break else rest.end()
+            alternatives.append((Splice(start, stop, b""),))
+    if node.next_key is not None:
+        following = _entry_start(text, outline.offset(node.next_key.start_mark.index))
+        alternatives.append((Splice(position, following, b""),))
+    return tuple(alternatives)
+
+
+def _all_of(changes: Sequence[Change]) -> Change:
+    """One change out of several that are made together, each with its first, second, ... choice."""
+    most = max((len(change) for change in changes), default=0)
+    if any(not change for change in changes):
+        return ()
+    return tuple(
+        tuple(
+            splice
+            for change in changes
+            for splice in change[min(number, len(change) - 1)]
+        )
+        for number in range(most)
+    )
+
+
+def _runs(nodes: list[Node]) -> list[list[Node]]:
+    """Group nodes that follow each other directly."""
+    runs: list[list[Node]] = []
+    for node in sorted(nodes, key=lambda node: node.start):
+        if runs and runs[-1][-1].next_key is node.key:
+            runs[-1].append(node)
+        else:
+            runs.append([node])
+    return runs
+
+
+def _is_empty(node: Node) -> bool:
+    event = node.event
+    return isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index
+
+
+def _key_start(outline: Outline, node: Node) -> int:
+    assert node.key is not None
+    return outline.offset(node.key.start_mark.index)
+
+
+def _key_end(outline: Outline, node: Node) -> int:
+    assert node.key is not None
+    end = outline.offset(node.key.end_mark.index)
+    return _without_blanks(outline.text, _key_start(outline, node), end)
+
+
+def _colon(outline: Outline, node: Node) -> int | None:
+    """The offset after the colon of `node`; the parsers' marks of an empty value differ."""
+    found = _UP_TO_COLON.match(outline.text, _key_end(outline, node))
+    return found.end() if found else None
+
+
+def _block_entry(outline: Outline, node: Node) -> tuple[int, int]:
+    """The offset and column of the first entry of a block mapping, its `?` if it has one."""
+    event: NodeEvent | None = node.event
+    assert event is not None
+    if event.anchor is None and event.tag is None:
+        return outline.offset(event.start_mark.index), event.start_mark.column
+    assert node.first_key is not None
+    position = outline.offset(node.first_key.start_mark.index)
+    entry = _entry_start(outline.text, position)
+    return entry, node.first_key.start_mark.column - (position - entry)
+
+
+def _entry_start(text: bytes, key_start: int) -> int:
+    found = _EXPLICIT_KEY.search(text, _line_start(text, key_start), key_start)
+    return found.start() if found else key_start
+
+
+def _above_comments(text: bytes, start: int) -> int:
+    """Where the blank and comment lines above the line at `start` begin."""
+    while True:
+        for line_break in _LINE_BREAKS:
+            if text.endswith(line_break, 0, start):
+                end = start - len(line_break)
+                break
+        else:
+            return start
+        previous = _line_start(text, end)
+        if not _BLANK_OR_COMMENT.fullmatch(text, previous, end):
+            return start
+        start = previous
+
+
+def _without_blanks(text: bytes, start: int, stop: int) -> int:
+    """`stop` moved back over white space, at most to `start`."""
+    while stop > start:
+        window = text[max(start, stop - _WINDOW) : stop]
+        kept = len(window.rstrip(b" \t\r\n"))
+        stop -= len(window) - kept
+        if kept:
+            break
+    return stop
+
+
+def _without_comments(text: bytes, start: int, stop: int) -> int:
+    """`stop` moved back over white space and whole-line comments, at most to `start`."""
+    while True:
+        stop = _without_blanks(text, start, stop)
+        line = _line_start(text, stop)
+        if line <= start or not _BLANK_OR_COMMENT.fullmatch(text, line, stop):
+            return stop
+        stop = line
+
+
+def _line_start(text: bytes, position: int) -> int:
+    """Where the line at `position` starts, behind a byte order mark if it is the first."""
+    base = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
+    size = _WINDOW
+    while True:
+        low = max(base, position - size)
+        found = [
+            low_break + len(line_break)
+            for line_break in _LINE_BREAKS
+            if (low_break := text.rfind(line_break, low, position)) >= 0
+        ]
+        if found:
+            return max(found)
+        if low <= base:
+            return min(base, position)
+        size *= 8
+
+
+def _newline(text: bytes, position: int) -> bytes:
+    """The line break that the lines above `position` end in, or else the first one below."""
+    start = _line_start(text, position)
+    for line_break in (b"\r\n", b"\n", b"\r"):
+        if text.endswith(line_break, 0, start):
+            return line_break
+    found = _ASCII_LINE_BREAK.search(text, position)
+    return found[0] if found else b"\n"

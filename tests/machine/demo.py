@@ -1,0 +1,104 @@
+"""`make demo`: the whole story on a throwaway gateway, with what a person would see.
+
+Run as root with HX_DEB naming the built package; HX_RELEASES may name another Debian release.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.machine.image import build_image
+from tests.machine.installation import preseed
+from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, Machine
+
+_TABLES = """
+SELECT "startTime"::timestamp(0), model_group, total_tokens, status
+FROM "LiteLLM_SpendLogs" WHERE model_group = 'hx-chat'
+"""
+
+
+def main() -> int:
+    """Tell the story; returns the exit status."""
+    deb = Path(os.environ.get("HX_DEB", ""))
+    if os.geteuid() != 0 or not deb.is_file():
+        print("make demo boots a container and installs the package in it: run it as root with make.")
+        return 2
+    with Machine(build_image(os.environ.get("HX_RELEASES", "bookworm").split()[0])) as machine:
+        machine.boot()
+        machine.wait_for_gateway()
+        _tell(machine, deb)
+    return 0
+
+
+def _tell(machine: Machine, deb: Path) -> None:
+    _title("A gateway without a database: only the master key gets in")
+    _ask(machine, "GET", "/v1/models", "sk-of-a-colleague")
+
+    _title("Install, with a database of its own on this machine's PostgreSQL")
+    preseed(machine, {"database": "local"})
+    _show(f"apt install ./{deb.name}")
+    said = machine.install(deb)
+    lines = (said.stdout + said.stderr).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("Setting up hx-gateway-db"))
+    _print(line for line in lines[start:] if not line.startswith("Processing"))
+
+    _title("The proof")
+    _run(machine, "hx-gateway-db", "status")
+    _run(machine, "hx-gateway-db", "verify")
+
+    _title("A virtual key, in use through the wrapper")
+    made = machine.http("POST", f"{LITELLM_URL}/key/generate", key=MASTER_KEY, body={})
+    key = str(made.json["key"])
+    _ask(machine, "POST", "/v1/chat/completions", key)
+
+    _title("Its row in PostgreSQL")
+    machine.wait_until(lambda: machine.psql(_TABLES, database="hx_gateway"), 90)
+    _show("psql hx_gateway")
+    _print(machine.psql(_TABLES, database="hx_gateway").splitlines())
+
+    _title("Nothing to change means no restart")
+    _run(machine, "dpkg-reconfigure", "--frontend=noninteractive", "hx-gateway-db")
+
+    _title("Removed: the gateway serves on, without a database")
+    _show("apt remove hx-gateway-db")
+    said = machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
+    lines = (said.stdout + said.stderr).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("Removing hx-gateway-db"))
+    _print(lines[start:])
+    _ask(machine, "GET", "/v1/models", key)
+
+
+def _title(text: str) -> None:
+    print(f"\n# {text}", flush=True)
+
+
+def _show(command: str) -> None:
+    print(f"$ {command}", flush=True)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _run(machine: Machine, *command: str) -> None:
+    _show(" ".join(command))
+    done = machine.run(list(command), check=False)
+    _print((done.stdout + done.stderr).splitlines())
+
+
+def _ask(machine: Machine, method: str, path: str, key: str) -> None:
+    _show(f"curl {WRAPPER_URL}{path} -H 'Authorization: Bearer $KEY'")
+    question = {"role": "user", "content": "Return exactly the text: HX-OK"}
+    body = {"model": "hx-chat", "messages": [question]} if method == "POST" else None
+    answer = machine.http(method, f"{WRAPPER_URL}{path}", key=key, body=body)
+    shown = answer.json
+    if answer.status == 200:
+        shown = shown["choices"][0]["message"]
+    print(f"HTTP {answer.status} {json.dumps(shown)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

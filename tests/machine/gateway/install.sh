@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs the gateway into an image; runs inside it, with this folder's parent at /mnt.
+set -eu
+
+base=/opt/HX-Infrastructure-/api-gateway
+venv=$base/gateway/venv
+engines=/opt/prisma-engines
+config=$base/config/api-gateway/config.yaml
+units=/etc/systemd/system
+
+useradd --system --user-group --no-create-home --home-dir /nonexistent \
+    --shell /usr/sbin/nologin hx-gateway
+
+# The engine stand-ins
+mkdir -p "$engines"
+cp -r /mnt/engines/package.json /mnt/engines/lib /mnt/engines/query-engine \
+    /mnt/engines/schema-engine "$engines"
+npm install --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
+
+# LiteLLM and its database client. Not litellm[extra_proxy]: but for prisma it holds cloud
+# providers' clients, and one of them has no build for Python 3.13.
+mkdir -p "$base/gateway"
+python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --no-cache-dir --constraint /mnt/gateway/constraints.txt \
+    'litellm[proxy]==1.74.15' prisma==0.11.0
+
+# Prisma's own CLI, where prisma-client-py looks for it; without scripts, as they download engines.
+set -a
+eval "$(sed -n 's/^Environment=//p' /mnt/gateway/10-prisma.conf)"
+set +a
+cli=$("$venv/bin/python" -c 'from prisma import config; print(config.binary_cache_dir)')
+version=$("$venv/bin/python" -c 'from prisma import config; print(config.prisma_version)')
+mkdir -p "$cli"
+echo '{"name": "prisma-cli", "private": true}' >"$cli/package.json"
+npm install --prefix "$cli" --ignore-scripts --no-audit --no-fund --no-update-notifier \
+    "prisma@$version"
+schema=$(echo "$venv"/lib/python3.*/site-packages/litellm/proxy/schema.prisma)
+DATABASE_URL=postgresql://unused "$venv/bin/prisma" generate --schema "$schema"
+chown -R hx-gateway:hx-gateway "$PRISMA_HOME_DIR"
+
+# The site's own files
+cp /mnt/gateway/hx_gateway_ml.py "$base/gateway"
+install -D -o hx-gateway -g hx-gateway -m 0640 /mnt/gateway/config.yaml "$config"
+install -D -m 0600 /mnt/gateway/ml.env /etc/hx-gateway/ml.env
+install -m 0644 /mnt/gateway/hx-litellm-gateway.service /mnt/gateway/hx-gateway-ml.service "$units"
+install -D -m 0644 /mnt/gateway/10-prisma.conf "$units/hx-litellm-gateway.service.d/10-prisma.conf"
+systemctl enable hx-litellm-gateway.service hx-gateway-ml.service postgresql.service \
+    redis-server.service
+systemctl mask apt-daily.timer apt-daily-upgrade.timer
+
+systemd-machine-id-setup
+apt-get clean
+rm -rf /root/.npm /root/.cache /tmp/* /var/lib/apt/lists/*

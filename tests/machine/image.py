@@ -1,0 +1,172 @@
+"""Images of Debian machines with a gateway on them: built once, cached, never changed.
+
+An image is a folder with a Debian root. Its name carries a hash of everything it is made from, so
+that a change of the recipe makes a new one. What it holds, `gateway/install.sh` and PACKAGES say.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RELEASES = ("bookworm", "trixie")
+
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "apt", "ca-certificates"),
+    *("debconf", "whiptail", "dialog"),
+    *("postgresql", "redis-server", "python3-venv", "nodejs", "npm"),
+    *("strace", "acl", "attr", "curl", "jq", "procps", "tmux"),
+    # What the package under test depends on: it is installed without a network.
+    *("python3", "python3-yaml", "python3-jinja2", "python3-dotenv"),
+    *("python3-psycopg", "python3-redis"),
+)
+
+_HERE = Path(__file__).parent
+_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_PASSED_ON = (
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT"),
+    *("npm_config_registry", "http_proxy", "https_proxy", "no_proxy"),
+)
+_READ_BY_PIP_AND_NPM = ("/etc/pip.conf", "/etc/npmrc")
+
+
+class ImageError(Exception):
+    """An image could not be built; the message says which step failed and shows its last lines."""
+
+
+def build_image(release: str) -> Path:
+    """The root directory of the release's image, built first when it is not there yet.
+
+    A complete image appears by one rename, so an interrupted build leaves nothing that looks like
+    one. Images from older recipes are removed unless a test run still uses them. Raises ImageError.
+    """
+    cache = _cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    image = cache / f"{release}-{_recipe_hash()}"
+    with _locked(cache / f".{release}.lock"):
+        for leftover in cache.glob(f"{release}-*.partial"):
+            shutil.rmtree(leftover)
+        if not image.is_dir():
+            partial = image.with_name(f"{image.name}.partial")
+            try:
+                _bootstrap(release, partial)
+                _install_gateway(partial)
+                partial.rename(image)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        _hold(image)
+        for other in cache.glob(f"{release}-*"):
+            if other != image and not _in_use(other):
+                shutil.rmtree(other)
+    return image
+
+
+def _cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hx-gateway-db" / "images"
+
+
+def _recipe_hash() -> str:
+    """A hash of all that determines an image: this file, and the two folders copied into it."""
+    folders = (_HERE / "gateway", _HERE / "engines")
+    files = [Path(__file__), *(path for folder in folders for path in sorted(folder.rglob("*")))]
+    digest = hashlib.sha256()
+    for path in files:
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(_HERE)} {path.stat().st_mode:o}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _bootstrap(release: str, root: Path) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as options:
+        options.write(_apt_acquire_options())
+        options.flush()
+        _step(
+            f"debootstrap of {release}",
+            [
+                *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}"),
+                *(f"--aptopt={options.name}", "--dpkgopt=force-unsafe-io"),
+                *("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"),
+                # The tests must see apt and dpkg as an ordinary installation has them.
+                "--customize-hook=rm $1/etc/apt/apt.conf.d/99mmdebstrap",
+                "--customize-hook=rm $1/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+                *(release, str(root), *_debian_mirror()),
+            ],
+        )
+
+
+def _apt_acquire_options() -> str:
+    """This machine's own Acquire settings (proxies and the like), as an apt configuration."""
+    command = ["apt-config", "dump", "--no-empty", "--format=%f \"%v\";%n", "Acquire"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _debian_mirror() -> list[str]:
+    """The Debian archive that this machine's apt uses; empty (mmdebstrap's own) when it has none."""
+    command = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for line in listed.splitlines():
+        suite, _, uri = line.partition(" ")
+        if suite in (*RELEASES, "forky", "sid", "stable", "testing", "unstable"):
+            return [uri]
+    return []
+
+
+def _install_gateway(root: Path) -> None:
+    """Run `gateway/install.sh` inside, with the network and the certificates of this machine."""
+    bundle = str(_CA_BUNDLE)
+    certificates = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile")
+    settings = {name: bundle for name in certificates}
+    settings |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    shared = [path for path in _READ_BY_PIP_AND_NPM if Path(path).is_file()]
+    _step(
+        "installation of the gateway",
+        [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe"),
+            *("-D", str(root), f"--machine=build{os.getpid()}", "--resolv-conf=bind-host"),
+            *(f"--setenv={name}={value}" for name, value in settings.items()),
+            *(f"--bind-ro={path}" for path in (bundle, *shared)),
+            *(f"--bind-ro={_HERE}:/mnt", "/mnt/gateway/install.sh"),
+        ],
+    )
+
+
+def _step(what: str, command: list[str]) -> None:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode != 0:
+        tail = done.stdout.decode(errors="replace")[-4000:]
+        raise ImageError(f"The {what} failed with exit status {done.returncode}:\n{tail}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _hold(image: Path) -> None:
+    """Mark the image as used by this process, until it ends."""
+    descriptor = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _in_use(image: Path) -> bool:
+    descriptor = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,117 @@
+"""What the stories do again and again on a machine: preseed, install, use a virtual key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, Machine, Response
+
+UNITS = ("hx-litellm-gateway.service", "hx-gateway-ml.service")
+GATEWAY_ENV = "/opt/HX-Infrastructure-/api-gateway/config/api-gateway/gateway.env"
+DROP_INS = tuple(f"/etc/systemd/system/{unit}.d/30-db.conf" for unit in UNITS)
+CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
+_PASSWORDS = ("pg-pass", "redis-pass")
+_BOOLEANS = ("redis", "cache", "disable-admin-ui")
+_SELECTS = ("database", "pg-sslmode")
+
+
+def make_database(machine: Machine, password: str, name: str = "hx_gateway") -> None:
+    """A database as a DBA makes it, owned by the role that LiteLLM logs in as."""
+    quoted = password.replace("'", "''")
+    machine.psql(f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}'")
+    machine.psql(f"CREATE DATABASE {name} OWNER {name}")
+
+
+def preseed(machine: Machine, answers: Mapping[str, str]) -> None:
+    """Answer questions ahead, as an administrator does with debconf-set-selections(1)."""
+    lines = [
+        f"hx-gateway-db hx-gateway-db/{question} {_type(question)} {value}\n"
+        for question, value in answers.items()
+    ]
+    machine.run(["debconf-set-selections"], input="".join(lines))
+
+
+def existing(password: str, **more: str) -> dict[str, str]:
+    """The answers for a database on this machine that exists already."""
+    answers = {"database": "existing", "pg-host": "127.0.0.1", "pg-pass": password}
+    return answers | {key.replace("_", "-"): value for key, value in more.items()}
+
+
+def reconfigure(machine: Machine, *, check: bool = True) -> str:
+    """dpkg-reconfigure without a terminal; returns what it said."""
+    done = machine.run(
+        ["dpkg-reconfigure", "--frontend=noninteractive", "hx-gateway-db"], check=check
+    )
+    assert check or done.returncode != 0
+    return done.stdout + done.stderr
+
+
+def main_pids(machine: Machine) -> list[int]:
+    return [machine.main_pid(unit) for unit in UNITS]
+
+
+def new_key(machine: Machine) -> Response:
+    """Ask LiteLLM for a virtual key with the master key."""
+    return machine.http("POST", f"{LITELLM_URL}/key/generate", key=MASTER_KEY, body={})
+
+
+def chat(machine: Machine, key: str, content: str = "Return exactly the text: HX-OK") -> Response:
+    """The specification's chat, through the wrapper."""
+    body = {
+        "model": "hx-chat",
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 10,
+        "temperature": 0,
+    }
+    return machine.http("POST", f"{WRAPPER_URL}/v1/chat/completions", key=key, body=body)
+
+
+def assert_a_virtual_key_works(machine: Machine) -> str:
+    """Make a key and chat with it through the wrapper; returns the key."""
+    made = new_key(machine)
+    assert made.status == 200, made
+    key = str(made.json["key"])
+    answer = chat(machine, key)
+    assert answer.status == 200, answer
+    assert answer.json["choices"][0]["message"]["content"] == "HX-OK"
+    return key
+
+
+def no_connected_db(machine: Machine) -> bool:
+    """Whether the wrapper passes on LiteLLM's `No connected db.`"""
+    answer = machine.http("GET", f"{WRAPPER_URL}/v1/models", key="sk-nobodys-key")
+    return answer.status == 400 and answer.json["error"]["message"] == "No connected db."
+
+
+def assert_no_password_in_debconf(machine: Machine, password: str) -> None:
+    """Neither debconf's files nor its backups hold the password."""
+    found = machine.run(
+        ["grep", "-rlF", "-f", "-", "/var/cache/debconf", "/var/lib/dpkg"],
+        input=password,
+        check=False,
+    )
+    assert found.stdout == ""
+
+
+def raised_version(deb: Path, folder: Path, version: str) -> Path:
+    """The same package with a higher version number, to upgrade to."""
+    import subprocess
+
+    tree = folder / "tree"
+    subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
+    control = tree / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text(
+        "".join(f"Version: {version}\n" if x.startswith("Version:") else f"{x}\n" for x in lines)
+    )
+    target = folder / f"hx-gateway-db_{version}_all.deb"
+    build = ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)]
+    subprocess.run(build, check=True, capture_output=True)
+    return target
+
+
+def _type(question: str) -> str:
+    if question in _PASSWORDS:
+        return "password"
+    if question in _BOOLEANS:
+        return "boolean"
+    return "select" if question in _SELECTS else "string"

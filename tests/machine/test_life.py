@@ -1,0 +1,189 @@
+"""The life of one installation, from a preseeded install to its purge; each test a chapter."""
+
+import string
+from pathlib import Path
+
+import pytest
+
+from tests.machine.installation import (
+    CACHE_DROP_IN,
+    DROP_INS,
+    GATEWAY_ENV,
+    assert_a_virtual_key_works,
+    assert_no_password_in_debconf,
+    chat,
+    existing,
+    main_pids,
+    make_database,
+    no_connected_db,
+    preseed,
+    raised_version,
+    reconfigure,
+)
+from tests.machine.machine import CONFIG_YAML, MASTER_KEY, WRAPPER_URL, Machine
+
+FIRST = "first p@ss:w/rd%"
+# Space first and last would be trimmed by debconf-set-selections, not by us.
+PRINTABLE = string.ascii_letters + string.punctuation + " " + string.digits
+FLAGS = ("disable_spend_logs", "disable_error_logs")
+
+
+@pytest.fixture(scope="module")
+def machine(shared_machine: Machine) -> Machine:
+    return shared_machine
+
+
+@pytest.fixture(scope="module")
+def original(machine: Machine) -> str:
+    """config.yaml before the package came, with an ACL and an extended attribute on it."""
+    machine.run(["setfacl", "--modify", "user:daemon:r", str(CONFIG_YAML)])
+    machine.run(["setfattr", "--name=user.note", "--value=mine", str(CONFIG_YAML)])
+    return machine.read(CONFIG_YAML)
+
+
+def access(machine: Machine) -> str:
+    acl = machine.run(["getfacl", "--absolute-names", str(CONFIG_YAML)]).stdout
+    return acl + machine.run(["getfattr", "--dump", "--absolute-names", str(CONFIG_YAML)]).stdout
+
+
+def with_logs(text: str) -> str:
+    """config.yaml with both flags `false`; the gateway's own has them `true`."""
+    for flag in FLAGS:
+        assert text.count(f"{flag}: true") == 1
+        text = text.replace(f"{flag}: true", f"{flag}: false")
+    return text
+
+
+def test_a_preseeded_install_gives_the_gateway_its_database(
+    machine: Machine, deb: Path, original: str
+) -> None:
+    before = access(machine)
+    assert no_connected_db(machine)
+    make_database(machine, FIRST)
+    preseed(machine, existing(FIRST))
+    said = machine.install(deb)
+    assert "A virtual key works" in said.stdout + said.stderr
+    assert FIRST not in said.stdout + said.stderr
+
+    key = assert_a_virtual_key_works(machine)
+    assert key
+    machine.wait_until(
+        lambda: machine.psql(
+            'SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE model LIKE \'%hx-chat%\''
+            " OR model_group = 'hx-chat'",
+            database="hx_gateway",
+        )
+        != "0",
+        90,
+        what="the request's row in LiteLLM_SpendLogs",
+    )
+    assert machine.stat(GATEWAY_ENV) == "root:hx-gateway 640"
+    for path in DROP_INS:
+        assert machine.read(path) == f"[Service]\nEnvironmentFile={GATEWAY_ENV}\n"
+    assert not machine.exists(CACHE_DROP_IN)
+    assert machine.read(CONFIG_YAML) == with_logs(original)
+    assert access(machine) == before
+    assert_no_password_in_debconf(machine, FIRST)
+
+
+def test_verify_finds_nothing_wrong(machine: Machine) -> None:
+    said = machine.run(["hx-gateway-db", "verify"]).stdout
+    assert [line.split()[0] for line in said.splitlines()] == ["ok"] * 6, said
+    assert "HX-OK" in said
+
+
+def test_reconfiguring_without_a_change_restarts_nothing(machine: Machine) -> None:
+    before = main_pids(machine)
+    assert "Nothing to change" in reconfigure(machine)
+    assert main_pids(machine) == before
+
+
+def test_an_upgrade_with_the_database_down_restarts_nothing_and_succeeds(
+    machine: Machine, deb: Path, tmp_path: Path
+) -> None:
+    before = main_pids(machine)
+    machine.run(["systemctl", "stop", "postgresql"])
+    machine.install(raised_version(deb, tmp_path, "99.0"))
+    assert main_pids(machine) == before
+    machine.run(["systemctl", "start", "postgresql"])
+    shown = machine.run(["dpkg-query", "--show", "--showformat=${Version} ${Status}", "hx-gateway-db"])
+    assert shown.stdout == "99.0 install ok installed"
+    assert_a_virtual_key_works(machine)
+
+
+def test_a_new_password_of_all_printable_characters_is_taken(machine: Machine) -> None:
+    machine.psql("ALTER ROLE hx_gateway PASSWORD $pw$" + PRINTABLE + "$pw$")
+    before = main_pids(machine)
+    preseed(machine, {"pg-pass": PRINTABLE})
+    reconfigure(machine)
+    assert all(old != new for old, new in zip(before, main_pids(machine), strict=True))
+    assert_a_virtual_key_works(machine)
+    assert_no_password_in_debconf(machine, PRINTABLE)
+
+
+def test_a_wrong_password_is_refused_in_one_sentence_and_changes_nothing(machine: Machine) -> None:
+    before = (main_pids(machine), machine.read(GATEWAY_ENV), machine.read(CONFIG_YAML))
+    preseed(machine, {"pg-pass": "wrong-as-can-be"})
+    said = reconfigure(machine, check=False)
+    assert "refuses the password of the user hx_gateway" in said
+    assert "wrong-as-can-be" not in said and "Traceback" not in said
+    assert (main_pids(machine), machine.read(GATEWAY_ENV), machine.read(CONFIG_YAML)) == before
+    assert_a_virtual_key_works(machine)
+    preseed(machine, {"pg-pass": PRINTABLE})
+    machine.run(["dpkg", "--configure", "--pending"], env={"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def test_removal_leaves_a_gateway_that_serves_without_a_database(
+    machine: Machine, original: str
+) -> None:
+    machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
+    assert no_connected_db(machine)
+    models = machine.http("GET", f"{WRAPPER_URL}/v1/models", key=MASTER_KEY)
+    assert models.status == 200 and len(models.json["data"]) == 16
+    for path in (*DROP_INS, *(str(Path(path).parent) for path in DROP_INS)):
+        assert not machine.exists(path)
+    assert machine.read(CONFIG_YAML) == original
+    assert machine.stat(GATEWAY_ENV) == "root:hx-gateway 640"
+
+
+def test_a_reinstall_takes_the_credentials_that_it_finds(machine: Machine, deb: Path) -> None:
+    machine.install(deb)
+    assert_a_virtual_key_works(machine)
+
+
+def test_with_the_cache_on_the_second_identical_request_comes_from_redis(machine: Machine) -> None:
+    preseed(machine, {"redis": "true", "redis-host": "127.0.0.1", "cache": "true"})
+    reconfigure(machine)
+    assert "LITELLM_REDIS_URL=redis://127.0.0.1:6379/0\n" in machine.read(GATEWAY_ENV)
+    assert "Environment=LITELLM_CACHE=1\n" in machine.read(CACHE_DROP_IN)
+    key = assert_a_virtual_key_works(machine)
+    question = "something that nobody asked before"
+    first = chat(machine, key, question)
+    hits = int(redis_statistic(machine, "keyspace_hits"))
+    cached = machine.run(["redis-cli", "--scan", "--pattern", "litellm:*"]).stdout
+    second = chat(machine, key, question)
+    assert cached != ""
+    assert first.json["id"] == second.json["id"]
+    assert int(redis_statistic(machine, "keyspace_hits")) > hits
+    info = machine.http("GET", f"http://127.0.0.1:4000/key/info?key={key}", key=MASTER_KEY)
+    assert info.json["info"]["rpm_limit"] == 60
+
+
+def redis_statistic(machine: Machine, name: str) -> str:
+    lines = machine.run(["redis-cli", "INFO", "stats"]).stdout.splitlines()
+    return next(line.split(":")[1] for line in lines if line.startswith(f"{name}:"))
+
+
+def test_purging_leaves_nothing_and_the_configuration_as_it_was(
+    machine: Machine, original: str
+) -> None:
+    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    assert no_connected_db(machine)
+    assert machine.read(CONFIG_YAML) == original
+    for path in (GATEWAY_ENV, *DROP_INS, CACHE_DROP_IN, "/var/lib/hx-gateway-db"):
+        assert not machine.exists(path)
+    left = machine.run(
+        ["find", "/", "-xdev", "-name", "*hx-gateway-db*", "-not", "-path", "/root/*"]
+    ).stdout.split()
+    assert left == []
+    assert "hx-gateway-db" not in machine.run(["debconf-show", "--listowners"]).stdout

@@ -1,0 +1,182 @@
+"""debconf with a database of its own, for the package's config and postinst as they are."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+
+PROJECT = Path(__file__).resolve().parents[2]
+SYSTEM_CONFIGURATION = Path("/usr/share/debconf/debconf.conf")
+_RECORDER = """\
+#!/bin/sh
+# Stands in for the command: keeps what it is given, and says what the test wants it to.
+case $1 in
+answers) cat "{folder}/host" ;;
+apply) shift && echo "$@" >"{folder}/arguments" && cat >"{folder}/given" && exit "$(cat "{folder}/status")" ;;
+esac
+"""
+
+
+class Debconf:
+    """The maintainer scripts under Debian's real debconf, in `folder`.
+
+    `hx-gateway-db` is replaced by a recorder: what debconf does with an answer is the subject.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.cache = folder / "cache"
+        self.cache.mkdir()
+        configuration = SYSTEM_CONFIGURATION.read_text()
+        self._configuration = folder / "debconf.conf"
+        self._configuration.write_text(configuration.replace("/var/cache/debconf", str(self.cache)))
+        for script in ("config", "postinst"):
+            shutil.copy(PROJECT / f"debian/hx-gateway-db.{script}", folder)
+            (folder / f"hx-gateway-db.{script}").chmod(0o755)
+        templates = subprocess.run(
+            ["po2debconf", PROJECT / "debian/hx-gateway-db.templates"],
+            check=True,
+            capture_output=True,
+        )
+        (folder / "hx-gateway-db.templates").write_bytes(templates.stdout)
+        (folder / "bin").mkdir()
+        self._write_script("dpkg-trigger", f'#!/bin/sh\necho "$@" >"{folder}/triggered"\n')
+        self.host_has()
+        self.command_ends_with(0)
+
+    def install_command(self) -> None:
+        """From now on `hx-gateway-db` is there, as it is when postinst runs."""
+        self._write_script("hx-gateway-db", _RECORDER.format(folder=self._folder))
+
+    def host_has(self, **answers: str) -> None:
+        """What `hx-gateway-db answers` reads back from the host."""
+        lines = (f"{key}={value}\n" for key, value in answers.items())
+        (self._folder / "host").write_text("".join(lines))
+
+    def command_ends_with(self, status: int) -> None:
+        """The exit status of the next `hx-gateway-db apply`."""
+        (self._folder / "status").write_text(str(status))
+
+    def select(self, **answers: str) -> None:
+        """Preseed, as debconf-set-selections does."""
+        for key, value in answers.items():
+            self.select_line(f"{_question(key)} {_type(key)} {value}")
+
+    def select_line(self, line: str) -> None:
+        """Preseed one question with a line `QUESTION TYPE VALUE`."""
+        subprocess.run(
+            ["debconf-set-selections"],
+            input=f"hx-gateway-db {line}\n".encode(),
+            env=self._environment({}),
+            check=True,
+        )
+
+    def configure(
+        self, old_version: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """What dpkg runs to configure the package: config, then postinst."""
+        return subprocess.run(
+            self._postinst(old_version),
+            env=self._environment({"DEBIAN_FRONTEND": "noninteractive", **environment}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def run_trigger(self) -> None:
+        """What dpkg runs when our trigger was activated; an AssertionError if it was not."""
+        name = (self._folder / "triggered").read_text().split()[-1]
+        interest = (PROJECT / "debian/hx-gateway-db.triggers").read_text().split()[-1]
+        assert name == interest
+        subprocess.run(
+            self._frontend("triggered", name),
+            env=self._environment({"DEBIAN_FRONTEND": "noninteractive"}),
+            check=True,
+        )
+
+    def keep_password_backups(self) -> None:
+        """Configure debconf as an administrator may: a backup of passwords.dat too."""
+        text = self._configuration.read_text()
+        assert "Backup: false" in text
+        self._configuration.write_text(text.replace("Backup: false", "Backup: true"))
+
+    def dialog(
+        self, old_version: str = "", priority: str = "high", frontend: str = "teletype"
+    ) -> "pexpect.spawn[str]":
+        """The same on a terminal."""
+        command, *arguments = self._postinst(old_version)
+        environment = {"DEBIAN_FRONTEND": frontend, "DEBIAN_PRIORITY": priority, "TERM": "xterm"}
+        return pexpect.spawn(
+            command,
+            arguments,
+            env=self._environment(environment),
+            encoding="utf-8",
+            timeout=20,
+            dimensions=(50, 120),
+            echo=False,
+        )
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The answers that the command was given, without reading anything into them."""
+        lines = (self._folder / "given").read_bytes().decode().removesuffix("\n").split("\n")
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def arguments(self) -> str:
+        """The command line of the last `hx-gateway-db apply`."""
+        return (self._folder / "arguments").read_text().strip()
+
+    def occurrences(self, text: str) -> list[str]:
+        """The names of debconf's files that hold `text`."""
+        return [path.name for path in self.cache.iterdir() if text in path.read_text()]
+
+    def seen(self) -> set[str]:
+        """The questions that debconf holds an answer for this run to."""
+        entries = (self.cache / "config.dat").read_text().split("\n\n")
+        entries += (self.cache / "passwords.dat").read_text().split("\n\n")
+        names = (re.search(r"^Name: hx-gateway-db/(.*)", entry, re.M) for entry in entries)
+        return {
+            name[1]
+            for name, entry in zip(names, entries, strict=True)
+            if name and re.search(r"^Flags:.*\bseen\b", entry, re.M)
+        }
+
+    def _postinst(self, old_version: str) -> list[str]:
+        return self._frontend("configure", old_version)
+
+    def _frontend(self, *arguments: str) -> list[str]:
+        script = self._folder / "hx-gateway-db.postinst"
+        return ["/usr/share/debconf/frontend", str(script), *arguments]
+
+    def _write_script(self, name: str, text: str) -> None:
+        path = self._folder / "bin" / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "PATH": f"{self._folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "DEBCONF_SYSTEMRC": str(self._configuration),
+            "DEBCONF_NOWARNINGS": "yes",
+            "LC_ALL": "C.UTF-8",
+            "HOME": os.environ.get("HOME", "/"),
+            **more,
+        }
+
+
+def _question(key: str) -> str:
+    return "hx-gateway-db/" + key.lower().replace("_", "-")
+
+
+def _type(key: str) -> str:
+    if key.endswith("PASS"):
+        return "password"
+    if key in ("DATABASE", "PG_SSLMODE"):
+        return "select"
+    return "boolean" if key in ("REDIS", "CACHE", "DISABLE_ADMIN_UI") else "string"

@@ -1,0 +1,187 @@
+"""The source package and what is built from it."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEBIAN = PROJECT / "debian"
+PROVIDED_BY = {
+    "yaml": "python3-yaml",
+    "jinja2": "python3-jinja2",
+    "dotenv": "python3-dotenv",
+    "psycopg": "python3-psycopg",
+    "redis": "python3-redis",
+}
+QUESTIONS = {
+    "database": "later",
+    "pg-host": "",
+    "pg-port": "5432",
+    "pg-db": "hx_gateway",
+    "pg-user": "hx_gateway",
+    "pg-pass": "",
+    "pg-sslmode": "prefer",
+    "redis": "false",
+    "redis-host": "127.0.0.1",
+    "redis-port": "6379",
+    "redis-user": "",
+    "redis-pass": "",
+    "redis-db": "0",
+    "disable-admin-ui": "true",
+    "cache": "false",
+    "rate-limit": "60",
+    "base": "/opt/HX-Infrastructure-/api-gateway",
+}
+
+
+def output(*command: str | Path) -> str:
+    """What the command prints; an AssertionError with all of it when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def field(deb: Path, name: str) -> str:
+    return output("dpkg-deb", "--field", deb, name).strip()
+
+
+def test_the_committed_control_and_rules_are_what_stdeb_writes(tmp_path: Path) -> None:
+    output(DEBIAN / "debianize", sys.executable, tmp_path)
+    for name in ("control", "rules"):
+        assert (tmp_path / name).read_text() == (DEBIAN / name).read_text(), "run make debianize"
+
+
+def test_lintian_finds_nothing_to_say(deb: Path) -> None:
+    options = ["--pedantic", "--display-info", "--fail-on", "warning"]
+    assert output("lintian", "--allow-root", *options, deb) == ""
+
+
+def test_the_package_holds_the_library_the_command_the_templates_and_the_manual(deb: Path) -> None:
+    listing = output("dpkg-deb", "--contents", deb).splitlines()
+    files = {
+        line.split()[5].removeprefix("."): line.split()[0]
+        for line in listing
+        if not line.startswith("d") and ".egg-info/" not in line
+    }
+    library = {f"/usr/lib/python3/dist-packages/{path.relative_to(PROJECT)}" for path in modules()}
+    templates = {
+        f"/usr/share/hx-gateway-db/templates/{path.name}"
+        for path in (PROJECT / "templates").iterdir()
+    }
+    documentation = {"changelog.gz", "copyright"}
+    assert set(files) == {
+        "/usr/sbin/hx-gateway-db",
+        "/usr/share/man/man8/hx-gateway-db.8.gz",
+        "/usr/share/lintian/overrides/hx-gateway-db",
+        *(f"/usr/share/doc/hx-gateway-db/{name}" for name in documentation),
+        *library,
+        *templates,
+    }
+    assert files["/usr/sbin/hx-gateway-db"] == "-rwxr-xr-x"
+
+
+def modules() -> list[Path]:
+    return sorted((PROJECT / "hx_gateway_db").glob("*.py"))
+
+
+def test_the_command_ignores_the_callers_python_environment(deb: Path, tmp_path: Path) -> None:
+    output("dpkg-deb", "--extract", deb, tmp_path)
+    first_line = (tmp_path / "usr/sbin/hx-gateway-db").read_text().splitlines()[0]
+    assert first_line == "#!/usr/bin/python3 -I"
+
+
+def test_every_library_that_the_code_imports_is_a_dependency(deb: Path) -> None:
+    imported = {
+        name.partition(".")[0]
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imports(node)
+    }
+    foreign = imported - sys.stdlib_module_names - {"hx_gateway_db"}
+    depends = {re.split(r"[ (|:]", entry)[0] for entry in field(deb, "Depends").split(", ")}
+    assert {PROVIDED_BY[name] for name in foreign} <= depends
+    assert {"debconf", "passwd", "python3"} <= depends
+
+
+def imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+def test_the_questions_and_their_defaults_are_the_documented_ones() -> None:
+    templates = stanzas()
+    questions = {
+        name.removeprefix("hx-gateway-db/"): fields.get("Default", "")
+        for name, fields in templates.items()
+        if fields["Type"] != "error"
+    }
+    assert questions == QUESTIONS
+    types = {name: templates[f"hx-gateway-db/{name}"]["Type"] for name in QUESTIONS}
+    passwords = {name for name, kind in types.items() if kind == "password"}
+    booleans = {name for name, kind in types.items() if kind == "boolean"}
+    assert passwords == {"pg-pass", "redis-pass"}
+    assert booleans == {"redis", "disable-admin-ui", "cache"}
+
+
+@pytest.mark.parametrize("script", ["config", "postinst"])
+def test_both_scripts_know_every_question(script: str) -> None:
+    text = (DEBIAN / f"hx-gateway-db.{script}").read_text()
+    listed = re.search(r'^questions="(.*?)"', text, re.M | re.S)
+    assert listed
+    assert sorted(listed[1].split()) == sorted(QUESTIONS)
+
+
+def test_config_puts_up_every_question_and_has_an_error_for_every_kind_of_answer() -> None:
+    text = (DEBIAN / "hx-gateway-db.config").read_text()
+    asked = re.findall(r"\bask (?:\$?\w+) ([a-z-]+)(?: ([a-z]+))?", text)
+    assert {question for question, _ in asked} == set(QUESTIONS)
+    errors = {name for name, fields in stanzas().items() if fields["Type"] == "error"}
+    assert {f"hx-gateway-db/bad-{kind}" for _, kind in asked if kind} == errors
+
+
+def stanzas() -> dict[str, dict[str, str]]:
+    """The debconf templates by name, with the first line of each field."""
+    text = (DEBIAN / "hx-gateway-db.templates").read_text()
+    parsed = [
+        dict(re.findall(r"^_*([A-Z][a-z]+): *(.*)$", stanza, re.M))
+        for stanza in text.split("\n\n")
+        if "Template:" in stanza
+    ]
+    return {fields["Template"]: fields for fields in parsed}
+
+
+def test_the_translators_template_is_up_to_date(tmp_path: Path) -> None:
+    copy = tmp_path / "debian"
+    shutil.copytree(DEBIAN, copy)
+    output("debconf-updatepo", f"--podir={copy}/po")
+    assert messages(copy) == messages(DEBIAN), "run debconf-updatepo"
+
+
+def messages(debian: Path) -> list[str]:
+    return re.findall(r'^(?:msgid )?".*"$', (debian / "po/templates.pot").read_text(), re.M)[12:]
+
+
+def test_the_manual_page_is_well_formed_and_names_every_command_and_exit_status() -> None:
+    page = DEBIAN / "hx-gateway-db.8"
+    assert output("man", "--warnings", "--local-file", "--troff-device=utf8", page)
+    text = output("man", "--local-file", "--ascii", page)
+    help_text = output(sys.executable, "-m", "hx_gateway_db", "--help")
+    commands = re.findall(r"^    ([a-z]+) ", help_text, re.M)
+    assert commands
+    described = re.findall(r"^       ([a-z]+)(?: \[.*)?$", text, re.M)
+    assert set(commands) <= set(described)
+    statuses = re.findall(r"^  (\d)  ", help_text, re.M)
+    assert statuses == re.findall(r"^       (\d) ", text, re.M)
+
+
+def test_the_changelog_the_library_and_the_package_have_one_version(deb: Path) -> None:
+    setup = re.search(r'version="(.*)"', (PROJECT / "setup.py").read_text())
+    assert setup
+    assert setup[1] == output("dpkg-parsechangelog", "-l", DEBIAN / "changelog", "-SVersion").strip()
+    assert field(deb, "Version") == setup[1]

@@ -1,0 +1,313 @@
+"""What debconf asks, where an answer comes from, and what is left of it afterwards."""
+
+import re
+import string
+
+import pexpect
+import pytest
+
+from tests.package.debconf import Debconf
+
+EVERYTHING = string.punctuation + string.ascii_letters + string.digits
+WIRED = {
+    "DATABASE": "existing",
+    "PG_HOST": "db1",
+    "PG_PORT": "6543",
+    "PG_DB": "ours",
+    "PG_USER": r"a \ b  c",
+    "PG_SSLMODE": "require",
+    "REDIS": "true",
+    "REDIS_HOST": "cache1",
+    "REDIS_PORT": "6380",
+    "REDIS_USER": "hx",
+    "REDIS_DB": "3",
+    "DISABLE_ADMIN_UI": "false",
+    "CACHE": "true",
+    "RATE_LIMIT": "7",
+    "BASE": "/srv/gateway",
+}
+DATABASE = "Database for the gateway:"
+HOST = "PostgreSQL server's host name or address:"
+PORT = "PostgreSQL server's TCP port:"
+PASSWORD = "Database user's password:"
+EVERY_QUESTION = (
+    (DATABASE, "2"),
+    (HOST, "db1"),
+    (PORT, "6543"),
+    ("Database name:", "ours"),
+    ("Database user:", "me"),
+    (PASSWORD, "secret"),
+    ("TLS for the connection to PostgreSQL:", "3"),
+    (r"Connect the gateway to Redis\?", "yes"),
+    ("Redis server's host name or address:", "cache1"),
+    ("Redis server's TCP port:", "6380"),
+    ("Redis user:", "hx"),
+    ("Redis password:", "other"),
+    ("Redis database number:", "3"),
+    (r"Cache responses in Redis and limit requests\?", "yes"),
+    ("Requests per minute for each new key:", "7"),
+    (r"Switch LiteLLM's admin interface off\?", "no"),
+    ("Folder of the gateway:", "/srv/gateway"),
+)
+UP, ENTER = "\x1b[A", "\r"
+TO_BACK_BUTTON, ERASE_LINE = "\t\t", "\x15"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        EVERYTHING,
+        " leading and trailing ",
+        "two  spaces",
+        r"\n is not a new line, nor at the end: \n",
+        "\\\\n \\\\\\n \\\\",
+        "tab\there",
+        "pässwörd ☃",
+        "$(id) `id` ${HOME} %s %d",
+        "''\"\"",
+    ],
+)
+def test_a_password_reaches_the_command_byte_for_byte(debconf: Debconf, password: str) -> None:
+    debconf.install_command()
+    # debconf-set-selections joins a line that ends in a backslash with the next.
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS=password, REDIS_PASS=password)
+    assert debconf.configure().returncode == 0
+    assert debconf.given["PG_PASS"] == password
+    assert debconf.given["REDIS_PASS"] == password
+
+
+def test_nothing_that_was_answered_is_in_the_commands_arguments(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
+    debconf.configure()
+    assert debconf.arguments == "--answers -"
+
+
+def test_without_a_terminal_and_answers_the_command_is_told_to_do_it_later(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    assert debconf.configure().returncode == 0
+    assert debconf.given["DATABASE"] == "later"
+    assert debconf.given["PG_PASS"] == ""
+
+
+def test_what_the_host_has_wins_over_what_debconf_remembers(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(**{key: value for key, value in WIRED.items() if key != "PG_HOST"})
+    debconf.select(PG_HOST="db0")
+    debconf.configure()
+    debconf.host_has(**WIRED)
+    debconf.configure(old_version="0.1.0")
+    assert debconf.given == {**WIRED, "PG_PASS": "", "REDIS_PASS": ""}
+
+
+def test_a_new_selection_wins_over_what_the_host_has(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    debconf.select(PG_HOST="db2", PG_PASS="new")
+    debconf.configure(old_version="0.1.0")
+    assert debconf.given == {**WIRED, "PG_HOST": "db2", "PG_PASS": "new", "REDIS_PASS": ""}
+
+
+def test_without_redis_the_cache_that_the_host_has_is_switched_off(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    debconf.select(REDIS="false")
+    debconf.configure()
+    assert debconf.given["CACHE"] == "false"
+
+
+def test_a_contradiction_in_the_selections_is_left_for_the_command_to_refuse(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", REDIS="false", CACHE="true")
+    debconf.configure()
+    assert (debconf.given["REDIS"], debconf.given["CACHE"]) == ("false", "true")
+
+
+def test_no_answer_outlives_a_postinst_that_succeeded(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="pg-secret", REDIS_PASS="r-secret")
+    assert "passwords.dat" in debconf.occurrences("pg-secret")
+    debconf.configure()
+    assert debconf.seen() == set()
+    assert debconf.occurrences("pg-secret") == []
+    assert debconf.occurrences("r-secret") == []
+
+
+def test_a_password_that_was_preseeded_as_a_string_is_gone_after_the_trigger(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    debconf.select_line("hx-gateway-db/pg-pass string secret")
+    debconf.select(DATABASE="existing", PG_HOST="db1")
+    debconf.configure()
+    assert debconf.occurrences("secret") == ["config.dat-old"]
+    debconf.run_trigger()
+    assert debconf.occurrences("secret") == []
+
+
+def test_a_password_is_not_in_debconfs_backups_after_the_trigger(debconf: Debconf) -> None:
+    debconf.keep_password_backups()
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
+    debconf.configure()
+    assert debconf.occurrences("secret") == ["passwords.dat-old"]
+    debconf.run_trigger()
+    assert debconf.occurrences("secret") == []
+
+
+def test_a_run_without_passwords_activates_no_trigger(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.configure()
+    with pytest.raises(FileNotFoundError):
+        debconf.run_trigger()
+
+
+def test_when_the_command_fails_so_does_postinst_and_the_answers_stay(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    debconf.command_ends_with(3)
+    debconf.select(DATABASE="existing", PG_HOST="db2", PG_PASS="secret")
+    assert debconf.configure().returncode == 3
+    debconf.command_ends_with(0)
+    assert debconf.configure().returncode == 0
+    assert debconf.given["PG_HOST"] == "db2"
+    assert debconf.given["PG_PASS"] == "secret"
+    assert debconf.occurrences("secret") == []
+
+
+def test_after_a_failure_the_answers_are_asked_again_and_can_be_mended(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.command_ends_with(3)
+    answer(debconf.dialog(), (DATABASE, "2"), (HOST, "wrong"), (PASSWORD, "secret"))
+    debconf.command_ends_with(0)
+    answer(debconf.dialog(), (DATABASE, "2"), (HOST, "right"), (PASSWORD, ""))
+    assert debconf.given["DATABASE"] == "existing"
+    assert debconf.given["PG_HOST"] == "right"
+    assert debconf.given["PG_PASS"] == "secret"
+
+
+def test_a_normal_installation_asks_only_what_has_no_sane_default(debconf: Debconf) -> None:
+    debconf.install_command()
+    answer(debconf.dialog(), (DATABASE, "2"), (HOST, "db1"), (PASSWORD, "secret"))
+    assert debconf.given["PG_HOST"] == "db1"
+    assert debconf.given["PG_PASS"] == "secret"
+    assert debconf.given["REDIS"] == "false"
+
+
+def test_a_local_database_needs_one_answer(debconf: Debconf) -> None:
+    debconf.install_command()
+    answer(debconf.dialog(), (DATABASE, "1"))
+    assert debconf.given["DATABASE"] == "local"
+    assert debconf.given["PG_PASS"] == ""
+
+
+def test_later_asks_nothing_more_even_at_low_priority(debconf: Debconf) -> None:
+    debconf.install_command()
+    answer(debconf.dialog(priority="low"), (DATABASE, "3"))
+    assert debconf.given["DATABASE"] == "later"
+
+
+def test_an_upgrade_asks_nothing(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    answer(debconf.dialog(old_version="0.0.9", priority="low"))
+    assert debconf.given["PG_HOST"] == "db1"
+
+
+def test_everything_is_asked_at_low_priority_in_this_order(debconf: Debconf) -> None:
+    debconf.install_command()
+    answer(debconf.dialog(priority="low"), *EVERY_QUESTION)
+    expected = {**WIRED, "PG_USER": "me", "PG_PASS": "secret", "REDIS_PASS": "other"}
+    assert debconf.given == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "bad", "message"),
+    [
+        (HOST, "two words", "neither a host name nor an IP address"),
+        (HOST, "-db", "neither a host name nor an IP address"),
+        (HOST, "::g", "neither a host name nor an IP address"),
+        (HOST, "http://db1", "neither a host name nor an IP address"),
+        (PORT, "0", "not a whole number from 1 to 65535"),
+        (PORT, "65536", "not a whole number from 1 to 65535"),
+        (PORT, "five", "not a whole number from 1 to 65535"),
+        ("Database name:", "x" * 64, "1 to 63 characters"),
+        ("Database user:", "", "1 to 63 characters"),
+        ("Redis server's host name or address:", "a..b", "neither a host name"),
+        ("Redis server's TCP port:", "70000", "not a whole number from 1 to 65535"),
+        ("Redis database number:", "-1", "not a whole number of 0 or more"),
+        ("Requests per minute for each new key:", "0", "not a whole number of 1 or more"),
+        ("Folder of the gateway:", "srv/gateway", "not a path"),
+        ("Folder of the gateway:", "/srv/../gateway", "not a path"),
+        ("Folder of the gateway:", "/", "not a path"),
+        ("Folder of the gateway:", "/a b", "not a path"),
+    ],
+)
+def test_a_bad_answer_is_explained_and_asked_again(
+    debconf: Debconf, question: str, bad: str, message: str
+) -> None:
+    debconf.install_command()
+    at = [text for text, _ in EVERY_QUESTION].index(question)
+    conversation = (
+        *EVERY_QUESTION[:at],
+        (question, bad),
+        (f"{message}(?s:.)*{question}", EVERY_QUESTION[at][1]),
+        *EVERY_QUESTION[at + 1 :],
+    )
+    answer(debconf.dialog(priority="low"), *conversation)
+    assert bad not in debconf.given.values()
+
+
+@pytest.mark.parametrize("host", ["db-1.example.org", "192.0.2.1", "2001:db8::1", "::1", "db_1"])
+def test_names_and_both_kinds_of_address_are_hosts(debconf: Debconf, host: str) -> None:
+    debconf.install_command()
+    answer(debconf.dialog(), (DATABASE, "2"), (HOST, host), (PASSWORD, "secret"))
+    assert debconf.given["PG_HOST"] == host
+
+
+def test_back_goes_back_one_question(debconf: Debconf) -> None:
+    debconf.install_command()
+    dialog = debconf.dialog(frontend="dialog")
+    dialog.expect("Database for the gateway:")
+    dialog.send(UP + ENTER)  # from "later" to "existing"
+    dialog.expect("PostgreSQL server's host name")
+    dialog.send("wrong" + ENTER)
+    dialog.expect("Database user's password")
+    dialog.send(TO_BACK_BUTTON + ENTER)
+    dialog.expect("PostgreSQL server's host name")
+    dialog.send(ERASE_LINE + "right" + ENTER)
+    dialog.expect("Database user's password")
+    dialog.send("secret" + ENTER)
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_HOST"] == "right"
+    assert debconf.given["PG_PASS"] == "secret"
+
+
+def test_back_skips_questions_that_were_not_asked(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1")
+    dialog = debconf.dialog(frontend="dialog", priority="medium")
+    dialog.expect("PostgreSQL server's TCP port:")
+    dialog.send(ENTER)
+    dialog.expect("Database name:")
+    dialog.send(TO_BACK_BUTTON + ENTER)
+    dialog.expect("PostgreSQL server's TCP port:")
+    dialog.send(TO_BACK_BUTTON + ENTER)  # nothing lies before it: that ends the questions
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_PORT"] == "5432"
+
+
+def answer(dialog: "pexpect.spawn[str]", *expected: tuple[str, str]) -> None:
+    """Answer the questions in this order; an error when another is asked, or one more."""
+    for question, reply in expected:
+        dialog.expect(f"{question}[^\n]*$")
+        for other, _ in EVERY_QUESTION:
+            assert not re.search(f"{other}[^\n]*$", dialog.before or "", re.M), f"asked {other}"
+        dialog.sendline(reply)
+    dialog.expect(pexpect.EOF)
+    dialog.close()
+    assert dialog.exitstatus is not None, "it waits for one more answer"

@@ -1,0 +1,198 @@
+"""What postrm does at purge, on folders that the gateway's user may have prepared for it.
+
+Each test has a tree of its own; a private mount namespace puts it where the script looks.
+"""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+POSTRM = Path(__file__).resolve().parents[2] / "debian/hx-gateway-db.postrm"
+SERVICE_USER = 64123
+PRISTINE = b"general_settings:\n  master_key: sk\n"
+WIRED = PRISTINE + b"  disable_spend_logs: false\n"
+ATTRIBUTE = "user.origin"
+
+
+class Host:
+    """`/opt` and `/var/lib` of a machine on which the package was removed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.opt = folder / "opt"
+        self.var_lib = folder / "var-lib"
+        self.state = self.var_lib / "hx-gateway-db"
+        self.config_folder = self.opt / "base/config"
+        self.config = self.config_folder / "config.yaml"
+        self.gateway_env = self.config_folder / "gateway.env"
+        self.config_folder.mkdir(parents=True)
+        self.state.mkdir(parents=True, mode=0o700)
+        (self.state / "config.yaml.pristine").write_bytes(PRISTINE)
+        self.config.write_bytes(WIRED)
+        self.gateway_env.write_text("DATABASE_URL=postgresql://u:p@h/d\n")
+        self.record()
+
+    def record(self, *more: str) -> None:
+        """Write the state file, as hx_gateway_db.state does."""
+        lines = [
+            "# Kept by hx-gateway-db(8); read by its purge.",
+            "gateway-env /opt/base/config/gateway.env",
+            "config /opt/base/config/config.yaml",
+            f"config-sha256 {hashlib.sha256(WIRED).hexdigest()}",
+            *more,
+        ]
+        (self.state / "state").write_text("\n".join(lines) + "\n")
+
+    def give_to_service_user(self) -> None:
+        for path in (self.opt / "base", self.config_folder, self.config):
+            os.chown(path, SERVICE_USER, SERVICE_USER)
+
+    def postrm(self, action: str = "purge") -> str:
+        """Run the script and return what it says; it has to succeed."""
+        script = (
+            'mount --bind "$1" /opt && mount --bind "$2" /var/lib && shift 2 && exec /bin/sh "$@"'
+        )
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", self.opt, self.var_lib]
+        done = subprocess.run([*command, POSTRM, action], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.config_folder.iterdir()}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    if os.geteuid() != 0:
+        pytest.fail("Purging changes owners and mounts: run these tests as root.")
+    return Host(tmp_path)
+
+
+def test_purge_gives_config_yaml_its_bytes_back_and_leaves_nothing_else(host: Host) -> None:
+    assert host.postrm() == ""
+    assert host.config.read_bytes() == PRISTINE
+    assert host.names() == {"config.yaml"}
+    assert not host.state.exists()
+
+
+@pytest.mark.parametrize("action", ["remove", "upgrade", "failed-upgrade", "abort-install"])
+def test_nothing_but_purge_touches_anything(host: Host, action: str) -> None:
+    host.postrm(action)
+    assert host.config.read_bytes() == WIRED
+    assert host.gateway_env.exists()
+    assert host.state.exists()
+
+
+def test_owner_mode_acl_and_attributes_of_config_yaml_stay(host: Host) -> None:
+    host.give_to_service_user()
+    os.chown(host.config, 0, SERVICE_USER)
+    host.config.chmod(0o640)
+    os.setxattr(host.config, ATTRIBUTE, b"hand-made")
+    subprocess.run(["setfacl", "--modify", "u:64999:r", host.config], check=True)
+    acl = os.getxattr(host.config, "system.posix_acl_access")
+    host.postrm()
+    status = host.config.stat()
+    assert host.config.read_bytes() == PRISTINE
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, SERVICE_USER, 0o640)
+    assert os.getxattr(host.config, ATTRIBUTE) == b"hand-made"
+    assert os.getxattr(host.config, "system.posix_acl_access") == acl
+
+
+def test_a_config_yaml_that_was_edited_since_stays_as_it_is(host: Host) -> None:
+    edited = WIRED + b"# a model of ours\n"
+    host.config.write_bytes(edited)
+    host.postrm()
+    assert host.config.read_bytes() == edited
+    assert host.names() == {"config.yaml"}
+
+
+def test_the_folders_that_the_package_made_go_when_they_are_empty(host: Host) -> None:
+    (host.opt / "made/deep").mkdir(parents=True)
+    host.record("folder /opt/made/deep", "folder /opt/made", "folder /opt/base/config")
+    host.postrm()
+    assert not (host.opt / "made").exists()
+    assert host.config.exists()
+
+
+def test_a_link_in_place_of_config_yaml_is_not_followed(host: Host) -> None:
+    victim = host.opt / "victim"
+    victim.write_bytes(WIRED)
+    host.config.unlink()
+    host.config.symlink_to("/opt/victim")
+    os.chown(host.config_folder, SERVICE_USER, SERVICE_USER)
+    host.postrm()
+    assert victim.read_bytes() == WIRED
+    assert host.config.is_symlink()
+
+
+def test_a_link_in_place_of_gateway_env_is_removed_and_its_target_stays(host: Host) -> None:
+    victim = host.opt / "victim"
+    victim.write_text("precious")
+    host.gateway_env.unlink()
+    host.gateway_env.symlink_to("/opt/victim")
+    host.postrm()
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("owner", [0, SERVICE_USER])
+def test_a_folder_that_became_the_service_users_link_is_not_entered(
+    host: Host, owner: int
+) -> None:
+    elsewhere = host.opt / "elsewhere"
+    host.config_folder.rename(elsewhere)
+    host.config_folder.symlink_to("/opt/elsewhere")
+    os.chown(host.config_folder, owner, owner, follow_symlinks=False)
+    os.chown(host.opt / "base", SERVICE_USER, SERVICE_USER)
+    host.record("folder /opt/base/config")
+    host.postrm()
+    assert (elsewhere / "config.yaml").read_bytes() == WIRED
+    assert (elsewhere / "gateway.env").exists()
+    assert host.config_folder.is_symlink()
+
+
+@pytest.mark.parametrize("target", ["/opt/real", "real", "../opt/./real"])
+def test_a_link_that_only_root_can_have_made_is_followed(host: Host, target: str) -> None:
+    (host.opt / "base").rename(host.opt / "real")
+    (host.opt / "base").symlink_to(target)
+    host.postrm()
+    assert host.config.read_bytes() == PRISTINE
+    assert not host.gateway_env.exists()
+
+
+def test_links_in_a_circle_end_the_search(host: Host) -> None:
+    (host.opt / "base").rename(host.opt / "real")
+    (host.opt / "base").symlink_to("/opt/base")
+    host.postrm()
+    assert (host.opt / "real/config/config.yaml").read_bytes() == WIRED
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "missing"])
+def test_what_is_not_a_regular_file_is_left_alone(host: Host, kind: str) -> None:
+    host.config.unlink()
+    if kind == "folder":
+        host.config.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(host.config)
+    host.postrm()
+    assert host.names() == (set() if kind == "missing" else {"config.yaml"})
+
+
+def test_purge_succeeds_when_the_gateway_is_gone(host: Host) -> None:
+    subprocess.run(["rm", "-r", host.opt / "base"], check=True)
+    host.record("folder /opt/base/config", "group no-such-group")
+    assert host.postrm() == ""
+    assert not host.state.exists()
+
+
+def test_purge_succeeds_when_nothing_was_ever_configured(host: Host) -> None:
+    subprocess.run(["rm", "-r", host.state], check=True)
+    assert host.postrm() == ""
+    assert host.config.read_bytes() == WIRED
+
+
+def test_without_the_pristine_bytes_config_yaml_stays(host: Host) -> None:
+    (host.state / "config.yaml.pristine").unlink()
+    host.postrm()
+    assert host.config.read_bytes() == WIRED

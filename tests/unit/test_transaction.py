@@ -1,0 +1,134 @@
+"""File changes happen all or none."""
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.snapshot import FileImage, Metadata, take
+from hx_gateway_db.transaction import Changes, FileChange, Transaction, interrupted, lock
+
+OLD, NEW, GONE = (PurePosixPath(f"/etc/{name}") for name in ("old", "new.d/new", "gone"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/old").write_text("before")
+    (tmp_path / "etc/old").chmod(0o640)
+    os.setxattr(tmp_path / "etc/old", "user.note", b"mine")
+    (tmp_path / "etc/gone").write_text("to go")
+    return tmp_path
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(root)): (
+            stat.S_IMODE(path.stat().st_mode),
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in sorted((root / "etc").rglob("*"))
+    }
+
+
+def changes(root: Path) -> Changes:
+    old = take(root, OLD)
+    assert old is not None
+    new = FileImage(b"new", Metadata(os.geteuid(), os.getegid(), 0o644))
+    return Changes(
+        (
+            FileChange(OLD, old, FileImage(b"after", old.metadata)),
+            FileChange(NEW, None, new),
+            FileChange(GONE, take(root, GONE), None),
+        )
+    )
+
+
+def test_all_changes_are_made_and_the_journal_closed(root: Path) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        transaction.close()
+    assert tree(root) == {
+        "etc/old": (0o640, b"after"),
+        "etc/new.d": (0o755, b""),
+        "etc/new.d/new": (0o644, b"new"),
+    }
+    assert os.getxattr(root / "etc/old", "user.note") == b"mine"
+    assert interrupted(root) is None
+    assert sorted(path.name for path in (root / "var/lib/hx-gateway-db").iterdir()) == ["lock"]
+
+
+def test_undoing_gives_back_every_file_and_folder(root: Path) -> None:
+    before = tree(root)
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        assert transaction.undo() == ()
+        assert transaction.undo() == ()
+    assert tree(root) == before
+
+
+def test_a_run_that_was_cut_off_is_undone_by_the_next(root: Path) -> None:
+    before = tree(root)
+    with lock(root, "test"):
+        Transaction.begin(root, changes(root)).write()
+    with lock(root, "test"):
+        left = interrupted(root)
+        assert left is not None and not left.restarted
+        left.transaction.undo()
+        left.transaction.close()
+        assert interrupted(root) is None
+    assert tree(root) == before
+
+
+def test_the_journal_knows_that_units_were_being_restarted(root: Path) -> None:
+    with lock(root, "test"):
+        Transaction.begin(root, changes(root)).services_begin()
+        left = interrupted(root)
+    assert left is not None and left.restarted
+
+
+def test_a_file_that_somebody_edited_meanwhile_is_not_overwritten(root: Path) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        (root / "etc/gone").write_text("edited")
+        with pytest.raises(Refused, match="/etc/gone was changed by somebody else"):
+            transaction.write()
+        assert transaction.undo() == (GONE,)
+    assert (root / "etc/old").read_text() == "before"
+    assert (root / "etc/gone").read_text() == "edited"
+
+
+def test_a_file_that_somebody_edited_since_is_left_by_an_undo(root: Path) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        (root / "etc/old").write_text("edited")
+        assert transaction.undo() == (OLD,)
+    assert (root / "etc/old").read_text() == "edited"
+
+
+def test_journal_and_state_folder_are_private(root: Path) -> None:
+    os.umask(0o022)
+    with lock(root, "test"):
+        Transaction.begin(root, changes(root))
+    folder = root / "var/lib/hx-gateway-db"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_second_run_is_told_who_holds_the_lock(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hx_gateway_db.transaction._LOCK_SECONDS", 0.2)
+    with (
+        lock(root, "apply"),
+        pytest.raises(Refused, match=rf"hx-gateway-db apply \(process {os.getpid()}\)"),
+        lock(root, "rollback"),
+    ):
+        pass
