@@ -50,20 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    terminal = _Terminal(sys.stderr)
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        command: Callable[[argparse.Namespace, _Terminal], int] = options.command
+        return command(options, terminal)
     except HxError as error:
-        print(f"hx-gateway-db: {error}", file=sys.stderr)
+        terminal.say(f"hx-gateway-db: {error}")
         return error.exit_status
     except PermissionError as error:
-        print(f"hx-gateway-db: {error.filename} can't be used: run it as root.", file=sys.stderr)
+        terminal.say(f"hx-gateway-db: {error.filename} can't be used: run it as root.")
         return UsageError.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("hx-gateway-db: interrupted; everything is as it was.", file=sys.stderr)
+        terminal.say("hx-gateway-db: interrupted; everything is as it was.")
         return _INTERRUPTED
 
 
@@ -72,41 +73,38 @@ class _Terminal:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._waiting = False
+        self._shown = ""
 
     def say(self, line: str) -> None:
-        self._clear()
+        self._replace("")
         print(line, file=self._stream, flush=True)
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._stream.isatty():
-            self._waiting = True
-            print(
-                f"\rWaiting for {what} ... {seconds:.0f} s", end="", file=self._stream, flush=True
-            )
+            self._replace(f"Waiting for {what} ... {seconds:.0f} s")
 
-    def _clear(self) -> None:
-        if self._waiting:
-            print("\r" + " " * 70 + "\r", end="", file=self._stream)
-            self._waiting = False
+    def _replace(self, text: str) -> None:
+        if text != self._shown:
+            blank = f"\r{' ' * len(self._shown)}\r" if self._shown else ""
+            print(f"{blank}{text}", end="", file=self._stream, flush=True)
+            self._shown = text
 
 
-def _apply(options: argparse.Namespace) -> int:
+def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import apply
 
-    outcome = apply(options.root, _given(options), _Terminal(sys.stderr))
-    print(outcome.summary)
+    print(apply(options.root, _given(options), terminal).summary)
     return 0
 
 
-def _rollback(options: argparse.Namespace) -> int:
+def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import rollback
 
-    print(rollback(options.root, _Terminal(sys.stderr)).summary)
+    print(rollback(options.root, terminal).summary)
     return 0
 
 
-def _plan(options: argparse.Namespace) -> int:
+def _plan(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.plan import plan_apply
     from hx_gateway_db.wiring import desired
 
@@ -127,7 +125,7 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host import read_host
     from hx_gateway_db.status import status
 
@@ -141,7 +139,7 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host import read_host
     from hx_gateway_db.verify import Result, verify
 
@@ -163,7 +161,7 @@ def _verify(options: argparse.Namespace) -> int:
     return _CHECK_FAILED if failed else 0
 
 
-def _answers(options: argparse.Namespace) -> int:
+def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.answers import PASSWORD_KEYS, from_settings
     from hx_gateway_db.host import read_host
 

@@ -128,7 +128,16 @@ def wrapper_key(key: str, environment: dict[str, str]) -> str:
         return key
     own = environment.get("HX_MASTER_KEY") or environment.get("MASTER_KEY")
     if not own:
-        raise ProofFailed(f"the wrapper refuses a virtual key: {answer.reason()}")
+        raise ProofFailed(
+            "the wrapper refuses a virtual key and has no HX_MASTER_KEY or MASTER_KEY of its own"
+            f" in its environment: {answer.reason()}"
+        )
+    answer = _answer(WRAPPER_PORT, "GET", "/v1/models", own)
+    if answer.status == 401:
+        raise ProofFailed(
+            "the wrapper accepts its own key, but LiteLLM refuses what the wrapper sends on: set"
+            f" HX_UPSTREAM_KEY in the wrapper's environment. {answer.reason()}"
+        )
     return own
 
 

@@ -137,11 +137,12 @@ class Transaction:
 
         Can be interrupted and called again. Raises NotRolledBack when a file can't be put back.
         """
-        foreign = []
         try:
-            for change in reversed(self._changes.files):
-                if not _put_back(self._root, change):
-                    foreign.append(change.path)
+            foreign = tuple(
+                change.path
+                for change in reversed(self._changes.files)
+                if not _put_back(self._root, change)
+            )
             for folder in reversed(self.made_folders):
                 _remove_if_empty(self._root, folder)
             if self._changes.group:
@@ -152,7 +153,7 @@ class Transaction:
                 f"the files can't be put back: {reason} The journal in {STATE_FOLDER} keeps them;"
                 " mend that and run 'hx-gateway-db status'."
             ) from None
-        return tuple(foreign)
+        return foreign
 
     def close(self) -> None:
         """Make the outcome final: the changes after `write`, or their absence after `undo`."""

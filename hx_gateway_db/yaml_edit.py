@@ -6,32 +6,24 @@ events are equal, and at the wanted keys stands exactly what was asked for. Wher
 could take a new key they are tried in turn, each proven the same way.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate
 from typing import Any
 
-from yaml.events import AliasEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import ScalarEvent, SequenceStartEvent
 
-from hx_gateway_db.yaml_events import Node, Outline, Path, YamlRefusal, construct, line_of
+from hx_gateway_db.yaml_events import Node, Outline, Path
+from hx_gateway_db.yaml_plan import Plan, proven, value_at
+from hx_gateway_db.yaml_reading import YamlRefusal, construct
 from hx_gateway_db.yaml_splice import (
-    EMPTY_MAPPING,
     Alternative,
-    Change,
     Leaf,
     Scalar,
     Splice,
     Tree,
     apply_splices,
-    empty_block,
-    fill_null,
-    insert_keys,
-    is_quoted,
-    leaf,
-    remove_keys,
-    replace_value,
-    tree_events,
     value_ends,
 )
 
@@ -86,10 +78,10 @@ def restore(text: bytes, original: bytes, paths: Sequence[Path]) -> bytes:
         try:
             base = Outline(reverted, paths)
             changes = _restoring_plan(base, old, paths).changes
-            return apply_splices(reverted, _proven(now, goal.units, base, changes, paths))
+            return apply_splices(reverted, proven(now, goal.units, base, changes, paths))
         except YamlRefusal:
             pass  # somebody has edited our own lines: take the keys out one by one
-    return apply_splices(text, _proven(now, goal.units, now, goal.changes, paths))
+    return apply_splices(text, proven(now, goal.units, now, goal.changes, paths))
 
 
 def lookup(text: bytes, path: Path) -> object:
@@ -97,171 +89,16 @@ def lookup(text: bytes, path: Path) -> object:
 
     Raise YamlRefusal when the text can't be read safely.
     """
-    return _value_at(Outline(text, [path]), path)
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """A value, or with `pair` a key and its value, that is to have exactly these events."""
-
-    path: Path
-    pair: bool
-    events: tuple[int, ...] | None
-
-
-@dataclass
-class _Plan:
-    """Changes to a text, and the units outside which they must leave every event alone."""
-
-    outline: Outline
-    restoring: bool = False
-    changes: list[Change] = field(default_factory=list)
-    units: list[_Unit] = field(default_factory=list)
-
-    def value(self, node: Node | None, want: Any, path: Path) -> None:
-        """Plan to make the value at `path`, which is `node` now, what `want` says."""
-        if isinstance(want, dict):
-            if node is not None and node.is_mapping:
-                self._mapping(node, want, path)
-            elif wanted := _without_removals(want):
-                self._fill(node, wanted, path)
-            elif node is not None and isinstance(node.event, AliasEvent):
-                self._refuse(node, path, "is an alias")
-        elif node is not None and not self._reads_as(node, want, path):
-            self._replace(node, want, path)
-
-    def _mapping(self, node: Node, tree: Tree, path: Path) -> None:
-        removed: list[str] = []
-        missing: Tree = {}
-        for name, want in tree.items():
-            child = node.children.get(name)
-            if child is None:
-                if not (node.merge and self._merged(node, want, (*path, name))):
-                    missing |= _without_removals({name: want})
-            elif want is None:
-                self._check_unshared(child)
-                if node.merge and not self.restoring:
-                    reason = f"'{name}' might read differently once it is removed, not be gone"
-                    raise YamlRefusal(f"with the merge key here {reason}", node.merge)
-                removed.append(name)
-            else:
-                self.value(child, want, (*path, name))
-        if removed and len(removed) == node.size and not missing and not node.is_flow:
-            self._replace(node, EMPTY_MAPPING, path)
-        elif removed:
-            self.changes.append(remove_keys(self.outline, node, removed))
-            self.units += [_Unit((*path, name), True, None) for name in removed]
-        if missing:
-            self._check_unshared(node)
-            self.changes.append(insert_keys(self.outline, node, missing))
-            for name, want in missing.items():
-                self.units.append(_Unit((*path, name), True, _events(want, is_quoted(node))))
-
-    def _fill(self, node: Node | None, wanted: Tree, path: Path) -> None:
-        if node is not None and not node.is_null:
-            is_alias = isinstance(node.event, AliasEvent)
-            self._refuse(node, path, "is an alias" if is_alias else "holds no mapping")
-        if node is not None:
-            self._check_unshared(node)
-        quoted = node is not None and is_quoted(node)
-        self.changes.append(fill_null(self.outline, node, wanted))
-        self.units.append(_Unit(path, False, tree_events(wanted, quoted=quoted)))
-
-    def _replace(self, node: Node, want: Scalar | Leaf | None, path: Path) -> None:
-        self._check_unshared(node)
-        event = node.event
-        if want is None:
-            self.changes.append(empty_block(self.outline, node, Leaf(b"", ())))
-            self.units.append(_Unit(path, False, None))
-            return
-        quoted = isinstance(event, ScalarEvent) and event.style == '"'
-        value = leaf(want, quoted=quoted)
-        if node.is_mapping and not node.is_flow and node.size == len(node.children) > 0:
-            self.changes.append(empty_block(self.outline, node, value))
-        elif isinstance(event, ScalarEvent | AliasEvent) or (self.restoring and node.is_flow):
-            self.changes.append(replace_value(self.outline, node, value))
-        else:
-            self._refuse(node, path, "holds a collection, not a single value")
-        self.units.append(_Unit(path, False, value.events))
-
-    def _reads_as(self, node: Node, want: Scalar | Leaf | None, path: Path) -> bool:
-        if isinstance(want, Leaf):
-            return self.outline.slice(node) == want.events
-        if isinstance(node.event, ScalarEvent | AliasEvent):
-            value = _value_at(self.outline, path)
-            return type(value) is type(want) and value == want
-        return False
-
-    def _merged(self, node: Node, want: Any, path: Path) -> bool:
-        """Whether a merge key already gives what is wanted at `path`; refuse to reach through."""
-        if self.restoring:
-            return False
-        value = self.outline.reading()
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is None or (type(value) is type(want) and value == want):
-            return value is not None
-        if want is None or isinstance(want, dict):
-            reason = f"'{'.'.join(path)}' comes from a merge key; change it where it is defined"
-            raise YamlRefusal(reason, node.merge)
-        return False
-
-    def _check_unshared(self, node: Node) -> None:
-        current: Node | None = node
-        while current is not None:
-            anchor = current.event.anchor
-            if anchor in self.outline.aliased and not isinstance(current.event, AliasEvent):
-                reason = f"a change here would also be seen where *{anchor} is used"
-                raise YamlRefusal(reason, line_of(current.event))
-            current = current.parent
-
-    def _refuse(self, node: Node, path: Path, reason: str) -> None:
-        name = f"'{'.'.join(path)}'" if path else "the document"
-        raise YamlRefusal(f"{name} {reason}", node.line)
-
-
-def _events(want: Any, quoted: bool) -> tuple[int, ...]:
-    if isinstance(want, dict):
-        return tree_events(want, quoted=quoted)
-    return leaf(want, quoted=quoted).events
-
-
-def _without_removals(tree: Tree) -> Tree:
-    """What of `tree` has to be written where nothing stands yet."""
-    wanted: Tree = {}
-    for name, want in tree.items():
-        if isinstance(want, dict):
-            want = _without_removals(want) or None
-        if want is not None:
-            wanted[name] = want
-    return wanted
-
-
-def _value_at(outline: Outline, path: Path) -> Any:
-    node = outline.root
-    for name in path:
-        if node is None or isinstance(node.event, ScalarEvent | SequenceStartEvent):
-            return None
-        if node.is_mapping and node.merge is None and name not in node.children:
-            return None
-        node = node.children.get(name)
-        if node is None:
-            break
-    if node is not None and isinstance(node.event, ScalarEvent):
-        return construct(node.event)
-    value = outline.reading()
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+    return value_at(Outline(text, [path]), path)
 
 
 def _edit_splices(text: bytes, operations: Sequence[Operation]) -> Alternative:
     paths = [operation.path for operation in operations]
     tree = _operation_tree(operations)
     outline = Outline(text, paths)
-    plan = _Plan(outline)
+    plan = Plan(outline)
     plan.value(outline.root, tree, ())
-    return _proven(outline, plan.units, outline, plan.changes, paths)
+    return proven(outline, plan.units, outline, plan.changes, paths)
 
 
 def _operation_tree(operations: Sequence[Operation]) -> Tree:
@@ -279,66 +116,7 @@ def _operation_tree(operations: Sequence[Operation]) -> Tree:
     return root
 
 
-def _proven(
-    before: Outline, units: Sequence[_Unit], base: Outline, changes: Sequence[Change],
-    paths: Sequence[Path],
-) -> Alternative:
-    """The splices of `base` that lead from `before` to the units, and change nothing else.
-
-    Raise YamlRefusal when none of the alternatives can be proven to.
-    """
-    if not changes and base is before:
-        return ()
-    rest = _rest(before, units)
-    for splices in _attempts(changes):
-        try:
-            after = Outline(apply_splices(base.text, splices), paths)
-        except YamlRefusal:
-            continue
-        if _rest(after, units) == rest and all(
-            after.slice(after.find(unit.path)) == unit.events for unit in units
-        ):
-            return splices
-    nodes = [before.find(unit.path[:-1]) for unit in units]
-    line = next((node.line for node in nodes if node is not None), None)
-    names = ", ".join(sorted({f"'{'.'.join(unit.path)}'" for unit in units}))
-    reason = f"{names} can't be changed here without changing something else; edit it by hand"
-    raise YamlRefusal(reason, line)
-
-
-def _attempts(changes: Sequence[Change]) -> Iterator[Alternative]:
-    """Every change's first choice; then one or all changes with a later choice."""
-    if not all(changes):
-        return
-    most = max((len(change) for change in changes), default=1)
-    choices = [(0,) * len(changes)]
-    for number in range(1, most):
-        choices += [
-            tuple(number if index == varied else 0 for index in range(len(changes)))
-            for varied in range(len(changes))
-        ]
-        choices.append((number,) * len(changes))
-    seen = set()
-    for choice in choices:
-        bounded = tuple(
-            min(number, len(change) - 1) for number, change in zip(choice, changes, strict=True)
-        )
-        if bounded not in seen:
-            seen.add(bounded)
-            picked = (change[number] for change, number in zip(changes, bounded, strict=True))
-            yield tuple(splice for alternative in picked for splice in alternative)
-
-
-def _rest(outline: Outline, units: Sequence[_Unit]) -> Sequence[int]:
-    """The fingerprints of everything outside the units."""
-    rest = outline.fingerprints[:]
-    found = [(node, unit) for unit in units if (node := outline.find(unit.path)) is not None]
-    for node, unit in sorted(found, key=lambda each: each[0].start, reverse=True):
-        del rest[node.start - unit.pair : node.stop]
-    return rest
-
-
-def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> _Plan:
+def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> Plan:
     tree: Tree = {}
     for path in paths:
         there = old.find(path)
@@ -348,7 +126,7 @@ def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> _Plan:
         for name in path[:-1]:
             branch = branch.setdefault(name, {})
         branch[path[-1]] = None if there is None else _original_wording(old, there)
-    plan = _Plan(now, restoring=True)
+    plan = Plan(now, restoring=True)
     if tree:
         plan.value(now.root, _pruned(now, old, tree, ()), ())
     return plan
@@ -361,7 +139,11 @@ def _pruned(now: Outline, old: Outline, tree: Tree, path: Path) -> Any:
         for name, want in tree.items()
     }
     node, there = now.find(path), old.find(path)
-    if node is None or node.size != len(pruned) or any(want is not None for want in pruned.values()):
+    if (
+        node is None
+        or node.size != len(pruned)
+        or any(want is not None for want in pruned.values())
+    ):
         return pruned
     if there is None:
         return None
@@ -370,9 +152,9 @@ def _pruned(now: Outline, old: Outline, tree: Tree, path: Path) -> Any:
 
 def _original_wording(old: Outline, node: Node) -> Leaf:
     if isinstance(node.event, SequenceStartEvent) or (node.is_mapping and not node.is_flow):
-        raise YamlRefusal("the original value is a collection; put it back by hand", node.line)
+        return Leaf(b"", old.slice(node) or (), movable=False)
     stop = value_ends(old, node)[0]
-    start = min(old.offset(node.event.start_mark.index), stop)
+    start = min(old.begin(node.event), stop)
     return Leaf(old.text[start:stop], old.slice(node) or ())
 
 
@@ -393,7 +175,7 @@ def _operations_between(now: Outline, old: Outline, paths: Sequence[Path]) -> li
 
 
 def _reverted(text: bytes, original: bytes, operations: Sequence[Operation]) -> bytes:
-    """`text` with the splices undone that these operations make in `original`, where still whole."""
+    """`text` without the splices that these operations make in `original`, where they are whole."""
     try:
         splices = sorted(_edit_splices(original, operations), key=lambda each: each.start)
     except YamlRefusal:

@@ -1,14 +1,9 @@
-"""Reads YAML text as one stream of events: what each event says, and where the wanted keys stand.
-
-LiteLLM reads its configuration with PyYAML's pure-Python `safe_load`; libyaml is twenty times
-faster and reads nearly every text alike. Where it may not (see `_doubtful_text` and `doubt`), and
-for every text of ordinary size, both readings are made and compared.
-"""
+"""One pass over YAML text: where the wanted keys stand, and a fingerprint of every event."""
 
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -27,7 +22,19 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from hx_gateway_db.errors import Refused
+from hx_gateway_db.yaml_reading import (
+    BYTE_ORDER_MARK,
+    LARGEST_PURE_TEXT,
+    MAPPING_END,
+    SEQUENCE_END,
+    TOO_LARGE,
+    YamlRefusal,
+    construct,
+    doubtful_text,
+    line_of,
+    parser_refusal,
+    read_purely,
+)
 
 Path = tuple[str, ...]
 Wanted = Mapping[str, "Wanted"]
@@ -36,37 +43,14 @@ LARGEST_TEXT = 32 * 1024 * 1024
 """Bytes; some 250,000 models. More is refused unread."""
 ALWAYS_READ_PURELY = 64 * 1024
 """Bytes; up to here the pure parser costs about a tenth of a second, and always checks libyaml."""
-LARGEST_PURE_TEXT = 512 * 1024
-"""Bytes; a larger text about which the parsers may disagree is refused: the check takes seconds."""
 DEEPEST_NESTING = 100
-"""The pure parser runs into Python's recursion limit from about 200 levels on."""
+"""Levels; the pure parser runs into Python's recursion limit from about 200 on."""
 LARGEST_EXPANSION = 100_000
-"""Events after expanding the aliases, or ten times the events written if that is more."""
+"""Events with all aliases expanded, or ten times the events written if that is more."""
 
-MAPPING_END = hash(MappingEndEvent)
-_SEQUENCE_END = hash(SequenceEndEvent)
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
 _CHARACTER = re.compile(rb"[^\x80-\xbf]")
 _OFFSET_BLOCK = 4096
-_UNICODE_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
-# A tab behind a `#` that starts a comment is harmless wherever that `#` really stands (comment,
-# quoted or block scalar), as long as no quotation mark between them can end a quoted scalar.
-_TAB_BEFORE_COMMENT = re.compile(rb"^(?:[^#\t\r\n]|(?<=[^ \r\n])#)*\t", re.MULTILINE)
-_TAB_AFTER_QUOTE_IN_COMMENT = re.compile(rb"#[^\r\n'\"]*['\"][^\r\n]*\t")
-_BLOCK_SCALAR_COMMENT = re.compile(rb"[|>][-+0-9]{0,3}#")
-
-
-class YamlRefusal(Refused):
-    """The text can't be read or edited safely; nothing was changed.
-
-    `reason` is a sentence without its end, `line` the 1-based line it is about, if there is one.
-    """
-
-    def __init__(self, reason: str, line: int | None = None) -> None:
-        self.reason = reason
-        self.line = line
-        super().__init__(f"{reason}." if line is None else f"line {line}: {reason}.")
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +115,7 @@ class Outline:
         self.document_end: Event | None = None
         self.indentation: int | None = None
         self._reading: list[Any] = []
+        self._doubt: YamlRefusal | None = None
         self._offsets: Callable[[int], int] | None = None
         if len(text) > LARGEST_TEXT:
             raise YamlRefusal(
@@ -141,8 +126,8 @@ class Outline:
         try:
             doubt = _Walk(self, _tree(paths), b"?" in text).run(text)
         except yaml.YAMLError as error:
-            raise _refusal(error, text) from None
-        doubt = doubt or _doubtful_text(text)
+            raise parser_refusal(error, text) from None
+        self._doubt = doubt = doubt or doubtful_text(text)
         if doubt and len(text) > LARGEST_PURE_TEXT:
             raise doubt
         if doubt or len(text) <= ALWAYS_READ_PURELY:
@@ -167,54 +152,30 @@ class Outline:
                     "this needs the whole file to be read by the slow parser, and with more than"
                     f" {LARGEST_PURE_TEXT} bytes it is too large for that"
                 )
-            self._reading.append(_read_purely(self.text, self.fingerprints))
+            line = self._doubt.line if self._doubt else None
+            self._reading.append(read_purely(self.text, self.fingerprints, line))
         return self._reading[0]
 
-    def offset(self, index: int) -> int:
-        """The byte offset of a mark's character index (libyaml does not count a leading BOM)."""
+    def begin(self, event: Event) -> int:
+        """The byte offset at which an event starts."""
+        assert event.start_mark is not None
+        return self._offset(event.start_mark.index)
+
+    def end(self, event: Event) -> int:
+        """The byte offset at which an event ends."""
+        assert event.end_mark is not None
+        return self._offset(event.end_mark.index)
+
+    def _offset(self, index: int) -> int:
         if self._offsets is None:
             self._offsets = _byte_offsets(self.text)
         return self._offsets(index)
 
 
-def line_of(event: Event) -> int:
-    """The 1-based line on which an event starts."""
-    return int(event.start_mark.line) + 1
-
-
-def fingerprint(event: Event) -> int | None:
-    """A hash of all that an event says (Python's keyed 64-bit hash), None for stream and document.
-
-    Style is left out on purpose where it says nothing: flow or block, literal or folded.
-    """
-    if isinstance(event, ScalarEvent):
-        return scalar_fingerprint(event.value, event.implicit, event.anchor, event.tag)
-    if isinstance(event, MappingStartEvent | SequenceStartEvent):
-        return hash((type(event), event.anchor, event.tag, event.implicit))
-    if isinstance(event, AliasEvent):
-        return hash((AliasEvent, event.anchor))
-    if isinstance(event, MappingEndEvent):
-        return MAPPING_END
-    return _SEQUENCE_END if isinstance(event, SequenceEndEvent) else None
-
-
-def scalar_fingerprint(
-    value: str, implicit: tuple[bool, bool], anchor: str | None = None, tag: str | None = None
-) -> int:
-    """The fingerprint of a scalar event; `implicit` is (True, False) for a plain one."""
-    return hash((value, implicit, anchor, tag))
-
-
-def construct(event: ScalarEvent) -> Any:
-    """What the pure `safe_load` makes of a scalar. Raises YamlRefusal where it raises."""
-    loader = yaml.SafeLoader("")
-    tag = event.tag
-    if tag is None or tag == "!":
-        tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-    try:
-        return loader.construct_object(yaml.ScalarNode(tag, event.value))
-    except Exception as error:  # ValueError, KeyError, ...: PyYAML raises more than YAMLError
-        raise YamlRefusal(f"LiteLLM can't read this value ({error})", line_of(event)) from None
+def column_of(event: Event) -> int:
+    """The column in characters, from 0, at which an event starts."""
+    assert event.start_mark is not None
+    return int(event.start_mark.column)
 
 
 @dataclass(slots=True, eq=False)
@@ -252,9 +213,10 @@ class _Walk:
         note = fingerprints.append
         watch = self.has_question_mark
         depth = flow_depth = 0
-        loader = yaml.CSafeLoader(text)
-        # The common cases stand in line: a function call an event would cost half a parse.
-        for event in iter(loader.get_event, None):
+        frames = self.frames
+        events: Iterator[Any] = iter(yaml.CSafeLoader(text).get_event, None)
+        # The common cases stand in line: one function call for each event costs half a parse.
+        for event in events:
             kind = type(event)
             if kind is ScalarEvent:
                 anchor, tag = event.anchor, event.tag
@@ -266,7 +228,7 @@ class _Walk:
                     self._doubt("a tag may be unknown to LiteLLM", event)
                 if watch and flow_depth and "?" in event.value and not event.style:
                     self._doubt("a '?' in a flow collection needs quotation marks", event)
-                if depth == len(self.frames):
+                if depth == len(frames):
                     self._start(event)
                     self._end(event)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
@@ -284,24 +246,24 @@ class _Walk:
                     raise YamlRefusal(
                         f"this is nested more than {DEEPEST_NESTING} levels deep", line_of(event)
                     )
-                if depth - 1 == len(self.frames):
+                if depth - 1 == len(frames):
                     self._start(event)
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                note(MAPPING_END if kind is MappingEndEvent else _SEQUENCE_END)
+                note(MAPPING_END if kind is MappingEndEvent else SEQUENCE_END)
                 if depth == flow_depth:
                     flow_depth = 0
                 depth -= 1
                 if self.open_anchors and self.open_anchors[-1][0] == depth:
                     _, name, before = self.open_anchors.pop()
                     self.weights[name] = len(fingerprints) + self.extra - before + 1
-                if depth < len(self.frames):
-                    self.frames.pop()
-                if depth == len(self.frames):
+                if depth < len(frames):
+                    frames.pop()
+                if depth == len(frames):
                     self._end(event)
             elif kind is AliasEvent:
                 note(hash((AliasEvent, event.anchor)))
                 self._alias(event)
-                if depth == len(self.frames):
+                if depth == len(frames):
                     self._start(event)
                     self._end(event)
             elif kind is DocumentStartEvent:
@@ -388,9 +350,9 @@ class _Walk:
 
     def _learn_indentation(self, frame: _Frame, value: MappingStartEvent) -> None:
         assert frame.key is not None
-        column = value.start_mark.column - frame.key.start_mark.column
-        if not value.flow_style and value.start_mark.line > frame.key.start_mark.line:
-            self.outline.indentation = column if column > 0 else None
+        column = column_of(value) - column_of(frame.key)
+        if not value.flow_style and line_of(value) > line_of(frame.key) and column > 0:
+            self.outline.indentation = column
 
     def _anchor(self, event: NodeEvent, weight: int) -> None:
         name = event.anchor or ""
@@ -409,10 +371,7 @@ class _Walk:
         self.outline.aliased.add(name)
 
     def _doubt(self, reason: str, event: Event) -> None:
-        self.doubt = self.doubt or YamlRefusal(reason + _TOO_LARGE, line_of(event))
-
-
-_TOO_LARGE = f", and a file of more than {LARGEST_PURE_TEXT} bytes is too large to find out"
+        self.doubt = self.doubt or YamlRefusal(reason + TOO_LARGE, line_of(event))
 
 
 def _tree(paths: Iterable[Path]) -> Wanted:
@@ -422,75 +381,6 @@ def _tree(paths: Iterable[Path]) -> Wanted:
         for name in path:
             node = node.setdefault(name, {})
     return root
-
-
-def _doubtful_text(text: bytes) -> YamlRefusal | None:
-    """Where characters stand that libyaml and the pure parser are known to read differently.
-
-    Found by comparing both on some 200,000 random texts: tabs outside quoted and block scalars, a
-    U+FEFF inside the text, and a comment glued to a block scalar's header. (Tags and a `?` in a
-    flow collection are the other two; the walk sees those.)
-    """
-    found: re.Match[bytes] | None = None
-    reason = "a tab that separates is an error to LiteLLM"
-    if b"\t" in text:
-        found = (
-            _UNICODE_LINE_BREAK.search(text)
-            or _TAB_BEFORE_COMMENT.search(text)
-            or _TAB_AFTER_QUOTE_IN_COMMENT.search(text)
-        )
-    if found:
-        position = text.find(b"\t", found.start())
-    else:
-        position = text.find(BYTE_ORDER_MARK, 1)
-        reason = "a byte order mark may stand only at the start of the file"
-        if position < 0 and (found := _BLOCK_SCALAR_COMMENT.search(text)):
-            position = found.start()
-            reason = "a comment needs a space before its #"
-    if position < 0 and not found:
-        return None
-    return YamlRefusal(reason + _TOO_LARGE, text.count(b"\n", 0, max(position, 0)) + 1)
-
-
-class _RecordingLoader(yaml.SafeLoader):
-    """The loader that LiteLLM uses, keeping the fingerprints of the events it composes from."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.fingerprints = array("q")
-
-    def get_event(self) -> Event:
-        event: Event = super().get_event()  # type: ignore[no-untyped-call]
-        value = fingerprint(event)
-        if value is not None:
-            self.fingerprints.append(value)
-        return event
-
-
-def _read_purely(text: bytes, expected: Sequence[int]) -> Any:
-    # LiteLLM opens the file in text mode, which turns every line end into \n.
-    stream = text.decode().replace("\r\n", "\n").replace("\r", "\n")
-    try:
-        loader = _RecordingLoader(stream)
-        data = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise _refusal(error, text) from None
-    except Exception as error:  # ValueError, KeyError, RecursionError, ...
-        raise YamlRefusal(f"LiteLLM can't read the file ({error})") from None
-    if loader.fingerprints != expected:
-        raise YamlRefusal("libyaml and LiteLLM's parser read this file differently")
-    return data
-
-
-def _refusal(error: yaml.YAMLError, text: bytes) -> YamlRefusal:
-    mark = getattr(error, "problem_mark", None)
-    if mark is not None:
-        problem = getattr(error, "problem", None) or getattr(error, "context", None)
-        return YamlRefusal(f"LiteLLM can't read the file: {problem}", mark.line + 1)
-    position = getattr(error, "position", None)
-    reason = getattr(error, "reason", "it is not valid YAML")
-    line = None if position is None else text.count(b"\n", 0, position) + 1
-    return YamlRefusal(f"LiteLLM can't read the file: {reason}", line)
 
 
 def _byte_offsets(text: bytes) -> Callable[[int], int]:

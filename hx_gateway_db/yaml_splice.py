@@ -7,16 +7,16 @@ place to be always right, and the caller proves each before it accepts it.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import yaml
-from yaml.events import Event, MappingStartEvent, NodeEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 
-from hx_gateway_db.yaml_events import (
+from hx_gateway_db.yaml_events import Node, Outline, column_of
+from hx_gateway_db.yaml_reading import (
     BYTE_ORDER_MARK,
     MAPPING_END,
-    Node,
-    Outline,
     YamlRefusal,
     scalar_fingerprint,
 )
@@ -28,11 +28,13 @@ _LINE_BREAK = re.compile(rb"\r\n|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ASCII_LINE_BREAK = re.compile(rb"\r\n|[\r\n]")
 _UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:[ \t]#[^\r\n]*)?(?=\r|\n|\xc2\x85|\xe2\x80[\xa8\xa9]|\Z)")
+_HEADER_REST = re.compile(rb"(?:[ ]+[&!][^\s#]*)*" + _REST_OF_LINE.pattern)
 _BLANK_OR_COMMENT = re.compile(rb"[ \t]*(?:#.*)?", re.DOTALL)
 _COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r))*( +)#")
+_COMMA = re.compile(rb"[ \t\r\n]*, *")
 _EXPLICIT_KEY = re.compile(rb"\? +\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_WINDOW = 64 * 1024
+_WINDOW = 256
 _DEFAULT_INDENTATION = 2
 
 
@@ -51,10 +53,14 @@ Change = tuple[Alternative, ...]
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value as it is written, and the fingerprints of its events."""
+    """A value as it is written, and its events' fingerprints.
+
+    One that is not `movable` makes sense only in its old place (a block collection does).
+    """
 
     text: bytes
     events: tuple[int, ...]
+    movable: bool = True
 
 
 Tree = dict[str, Any]
@@ -65,7 +71,7 @@ EMPTY_MAPPING = Leaf(b"{}", (hash((MappingStartEvent, None, None, True)), MAPPIN
 
 def apply_splices(text: bytes, splices: Sequence[Splice]) -> bytes:
     """Return `text` with all splices made. Raises YamlRefusal when two of them overlap."""
-    parts = []
+    parts: list[bytes] = []
     position = 0
     for splice in sorted(splices, key=lambda splice: (splice.start, splice.stop)):
         if splice.start < position:
@@ -83,11 +89,19 @@ def leaf(value: Scalar | Leaf, *, quoted: bool = False) -> Leaf:
         return Leaf(b"true" if value else b"false", _plain_event("true" if value else "false"))
     if isinstance(value, int):
         return Leaf(b"%d" % value, _plain_event(str(value)))
-    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, value, (True, False))
+    loader: Any = yaml.SafeLoader("")
+    tag = loader.resolve(yaml.ScalarNode, value, (True, False))
     if not quoted and _PLAIN.fullmatch(value) and tag == "tag:yaml.org,2002:str":
         return Leaf(value.encode(), _plain_event(value))
     written = yaml.safe_dump(value, default_style='"', width=float("inf")).rstrip("\n")
     return Leaf(written.encode(), (scalar_fingerprint(value, (False, True)),))
+
+
+def is_movable(want: Any) -> bool:
+    """Whether a tree or value has only values that can be written anywhere."""
+    if isinstance(want, dict):
+        return all(map(is_movable, want.values()))
+    return not isinstance(want, Leaf) or want.movable
 
 
 def tree_events(tree: Tree, *, quoted: bool) -> tuple[int, ...]:
@@ -128,7 +142,9 @@ def insert_keys(outline: Outline, node: Node, tree: Tree) -> Change:
         return (*_at_end(outline, lines), before_first)
     if not own_line:
         return (before_first,)
-    header = _above_comments(text, start)
+    header = _after_header(outline, node)
+    if header is None or header > start:
+        return (before_first,)
     return ((Splice(header, header, lines),), before_first)
 
 
@@ -140,7 +156,8 @@ def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
     flow = _flow(tree, quoted=is_quoted(node))
     if not _is_empty(node):
         return replace_value(outline, node, Leaf(flow, ()))
-    assert node.parent and node.key
+    assert node.parent is not None
+    assert node.key is not None
     in_place = _write_after_colon(outline, node, flow)
     colon = _colon(outline, node)
     rest = _REST_OF_LINE.match(text, colon) if colon else None
@@ -148,7 +165,7 @@ def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
         return (in_place,)
     line_break = _LINE_BREAK.match(text, rest.end())
     position = line_break.end() if line_break else len(text)
-    column = node.key.start_mark.column
+    column = column_of(node.key)
     indentation = column + (outline.indentation or _DEFAULT_INDENTATION)
     comment = _COMMENT_INDENTATION.match(text, position)
     if comment and len(comment[1]) > column:
@@ -164,7 +181,7 @@ def replace_value(outline: Outline, node: Node, value: Leaf) -> Change:
     """Write `value` where the value of `node` stands now, which is no block collection."""
     if _is_empty(node):
         return (_write_after_colon(outline, node, value.text),)
-    start = outline.offset(node.event.start_mark.index)
+    start = outline.begin(node.event)
     stop = value_ends(outline, node)[0]
     if not value.text:
         start = len(outline.text[:start].rstrip(b" "))
@@ -181,7 +198,9 @@ def remove_keys(outline: Outline, node: Node, names: Sequence[str]) -> Change:
 
 def empty_block(outline: Outline, node: Node, value: Leaf) -> Change:
     """Take all keys out of a block mapping and write `value` (maybe nothing) in its place."""
-    removal = _all_of([_remove_from_block(outline, run) for run in _runs([*node.children.values()])])
+    removal = _all_of(
+        [_remove_from_block(outline, run) for run in _runs([*node.children.values()])]
+    )
     if not value.text:
         return removal
     if node.parent is not None:
@@ -197,10 +216,10 @@ def empty_block(outline: Outline, node: Node, value: Leaf) -> Change:
 def value_ends(outline: Outline, node: Node) -> tuple[int, ...]:
     """Where the value of `node` may end, leaving out blank lines and comments that follow it."""
     assert node.end_event is not None
-    start = outline.offset(node.event.start_mark.index)
+    start = outline.begin(node.event)
     if _is_empty(node):
         return (start if node.key is None else _colon(outline, node) or _key_end(outline, node),)
-    stop = outline.offset(node.end_event.end_mark.index)
+    stop = outline.end(node.end_event)
     event = node.event
     if isinstance(event, ScalarEvent) and event.style in ("|", ">"):
         return (_without_blanks(outline.text, start, stop),)
@@ -242,11 +261,11 @@ def _block(tree: Tree, column: int, outline: Outline, newline: bytes) -> bytes:
 
 def _insert_in_flow(outline: Outline, node: Node, tree: Tree) -> Change:
     text = outline.text
-    brace = outline.offset(node.event.end_mark.index)
+    brace = outline.end(node.event)
     items = list(_flow_items(tree, quoted=is_quoted(node)))
     if node.first_key is None:
         return ((Splice(brace, brace, b", ".join(items)),),)
-    first = outline.offset(node.first_key.start_mark.index)
+    first = outline.begin(node.first_key)
     indentation = text[_line_start(text, first) : first]
     separator = b", "
     if not indentation.strip(b" "):
@@ -265,7 +284,7 @@ def _at_end(outline: Outline, lines: bytes) -> Change:
     written = lines if starts_line else newline + lines.removesuffix(newline)
     change: Change = ((Splice(end, end, written),),)
     if outline.document_end is not None:
-        position = outline.offset(outline.document_end.start_mark.index)
+        position = outline.begin(outline.document_end)
         change += ((Splice(position, position, lines),),)
     return change
 
@@ -278,7 +297,7 @@ def _write_after_colon(outline: Outline, node: Node, written: bytes) -> Alternat
     position = _key_end(outline, node)
     prefix = b": "
     if not node.parent.is_flow:
-        column = node.parent.event.start_mark.column
+        column = column_of(node.parent.event)
         prefix = _newline(outline.text, position) + b" " * column + prefix
     return (Splice(position, position, prefix + written),)
 
@@ -288,24 +307,43 @@ def _remove_from_flow(outline: Outline, run: list[Node]) -> Change:
     start = _key_start(outline, first)
     stop = value_ends(outline, last)[0]
     if last.next_key is not None:
-        return ((Splice(start, outline.offset(last.next_key.start_mark.index), b""),),)
+        to_next = (Splice(start, outline.begin(last.next_key), b""),)
+        comma = _COMMA.match(outline.text, stop)
+        if comma is None:
+            return (to_next,)
+        line = _line_start(outline.text, start)
+        rest = _REST_OF_LINE.match(outline.text, comma.end())
+        line_break = _LINE_BREAK.match(outline.text, rest.end()) if rest else None
+        if line_break and not outline.text[line:start].strip(b" "):
+            return ((Splice(line, line_break.end(), b""),), to_next)
+        return ((Splice(start, comma.end(), b""),), to_next)
     alternatives: list[Alternative] = []
     if first.previous_end is not None:
-        previous = outline.offset(first.previous_end.end_mark.index)
+        previous = outline.end(first.previous_end)
         alternatives.append((Splice(previous, stop, b""),))
     alternatives.append((Splice(start, stop, b""),))
-    comma = re.compile(rb"\s*,").match(outline.text, stop)
+    comma = _COMMA.match(outline.text, stop)
     if comma:
         alternatives.append((Splice(start, comma.end(), b""),))
     return tuple(alternatives)
 
 
 def _remove_from_block(outline: Outline, run: list[Node]) -> Change:
+    removal = _all_of([_remove_entry(outline, node) for node in run])
+    if not removal:
+        return ()
+    # Where the last line of a file that ends without a line break goes, so does the one above it.
     text = outline.text
-    return _all_of([_remove_lines(outline, text, node) for node in run])
+    start, stop = removal[0][0].start, removal[0][-1].stop
+    contiguous = all(one.stop == other.start for one, other in pairwise(removal[0]))
+    if contiguous and stop == len(text) != _line_start(text, stop) and start:
+        before = start - len(_newline(text, start))
+        return ((Splice(before, stop, b""),), *removal)
+    return removal
 
 
-def _remove_lines(outline: Outline, text: bytes, node: Node) -> Change:
+def _remove_entry(outline: Outline, node: Node) -> Change:
+    text = outline.text
     position = _entry_start(text, _key_start(outline, node))
     start = _line_start(text, position)
     alternatives: list[Alternative] = []
@@ -315,8 +353,8 @@ def _remove_lines(outline: Outline, text: bytes, node: Node) -> Change:
             line_break = _LINE_BREAK.match(text, rest.end())
             stop = line_break.end() if line_break else rest.end()
             alternatives.append((Splice(start, stop, b""),))
-    if node.next_key is not None:
-        following = _entry_start(text, outline.offset(node.next_key.start_mark.index))
+    if node.next_key is not None and text[start:position].strip(b" "):
+        following = _entry_start(text, outline.begin(node.next_key))
         alternatives.append((Splice(position, following, b""),))
     return tuple(alternatives)
 
@@ -327,11 +365,7 @@ def _all_of(changes: Sequence[Change]) -> Change:
     if any(not change for change in changes):
         return ()
     return tuple(
-        tuple(
-            splice
-            for change in changes
-            for splice in change[min(number, len(change) - 1)]
-        )
+        tuple(splice for change in changes for splice in change[min(number, len(change) - 1)])
         for number in range(most)
     )
 
@@ -349,17 +383,19 @@ def _runs(nodes: list[Node]) -> list[list[Node]]:
 
 def _is_empty(node: Node) -> bool:
     event = node.event
-    return isinstance(event, ScalarEvent) and event.start_mark.index == event.end_mark.index
+    if not isinstance(event, ScalarEvent) or event.start_mark is None or event.end_mark is None:
+        return False
+    return event.start_mark.index == event.end_mark.index
 
 
 def _key_start(outline: Outline, node: Node) -> int:
     assert node.key is not None
-    return outline.offset(node.key.start_mark.index)
+    return outline.begin(node.key)
 
 
 def _key_end(outline: Outline, node: Node) -> int:
     assert node.key is not None
-    end = outline.offset(node.key.end_mark.index)
+    end = outline.end(node.key)
     return _without_blanks(outline.text, _key_start(outline, node), end)
 
 
@@ -371,14 +407,14 @@ def _colon(outline: Outline, node: Node) -> int | None:
 
 def _block_entry(outline: Outline, node: Node) -> tuple[int, int]:
     """The offset and column of the first entry of a block mapping, its `?` if it has one."""
-    event: NodeEvent | None = node.event
-    assert event is not None
+    event = node.event
+    assert isinstance(event, MappingStartEvent)
     if event.anchor is None and event.tag is None:
-        return outline.offset(event.start_mark.index), event.start_mark.column
+        return outline.begin(event), column_of(event)
     assert node.first_key is not None
-    position = outline.offset(node.first_key.start_mark.index)
+    position = outline.begin(node.first_key)
     entry = _entry_start(outline.text, position)
-    return entry, node.first_key.start_mark.column - (position - entry)
+    return entry, column_of(node.first_key) - (position - entry)
 
 
 def _entry_start(text: bytes, key_start: int) -> int:
@@ -386,29 +422,24 @@ def _entry_start(text: bytes, key_start: int) -> int:
     return found.start() if found else key_start
 
 
-def _above_comments(text: bytes, start: int) -> int:
-    """Where the blank and comment lines above the line at `start` begin."""
-    while True:
-        for line_break in _LINE_BREAKS:
-            if text.endswith(line_break, 0, start):
-                end = start - len(line_break)
-                break
-        else:
-            return start
-        previous = _line_start(text, end)
-        if not _BLANK_OR_COMMENT.fullmatch(text, previous, end):
-            return start
-        start = previous
+def _after_header(outline: Outline, node: Node) -> int | None:
+    """The start of the line below the one that opens the section `node`, above its comments."""
+    colon = _colon(outline, node)
+    rest = _HEADER_REST.match(outline.text, colon) if colon is not None else None
+    line_break = _LINE_BREAK.match(outline.text, rest.end()) if rest else None
+    return line_break.end() if line_break else None
 
 
 def _without_blanks(text: bytes, start: int, stop: int) -> int:
     """`stop` moved back over white space, at most to `start`."""
+    size = _WINDOW
     while stop > start:
-        window = text[max(start, stop - _WINDOW) : stop]
+        window = text[max(start, stop - size) : stop]
         kept = len(window.rstrip(b" \t\r\n"))
         stop -= len(window) - kept
         if kept:
             break
+        size *= 8
     return stop
 
 
@@ -417,7 +448,7 @@ def _without_comments(text: bytes, start: int, stop: int) -> int:
     while True:
         stop = _without_blanks(text, start, stop)
         line = _line_start(text, stop)
-        if line <= start or not _BLANK_OR_COMMENT.fullmatch(text, line, stop):
+        if not start < line < stop or not _BLANK_OR_COMMENT.fullmatch(text, line, stop):
             return stop
         stop = line
 

@@ -23,7 +23,9 @@ def main() -> int:
     """Tell the story; returns the exit status."""
     deb = Path(os.environ.get("HX_DEB", ""))
     if os.geteuid() != 0 or not deb.is_file():
-        print("make demo boots a container and installs the package in it: run it as root with make.")
+        print(
+            "make demo boots a container and installs the package in it: run it as root with make."
+        )
         return 2
     with Machine(build_image(os.environ.get("HX_RELEASES", "bookworm").split()[0])) as machine:
         machine.boot()

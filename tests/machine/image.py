@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.machine import container
+
 RELEASES = ("bookworm", "trixie")
 
 PACKAGES = (
@@ -47,6 +49,7 @@ def build_image(release: str) -> Path:
     A complete image appears by one rename, so an interrupted build leaves nothing that looks like
     one. Images from older recipes are removed unless a test run still uses them. Raises ImageError.
     """
+    container.enter_private_mount_namespace()
     cache = _cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     image = cache / f"{release}-{_recipe_hash()}"
@@ -90,11 +93,10 @@ def _bootstrap(release: str, root: Path) -> None:
         options.write(_apt_acquire_options())
         options.flush()
         _step(
-            f"debootstrap of {release}",
+            f"bootstrap of {release}",
             [
                 *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}"),
                 *(f"--aptopt={options.name}", "--dpkgopt=force-unsafe-io"),
-                *("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"),
                 # The tests must see apt and dpkg as an ordinary installation has them.
                 "--customize-hook=rm $1/etc/apt/apt.conf.d/99mmdebstrap",
                 "--customize-hook=rm $1/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -105,12 +107,12 @@ def _bootstrap(release: str, root: Path) -> None:
 
 def _apt_acquire_options() -> str:
     """This machine's own Acquire settings (proxies and the like), as an apt configuration."""
-    command = ["apt-config", "dump", "--no-empty", "--format=%f \"%v\";%n", "Acquire"]
+    command = ["apt-config", "dump", "--no-empty", '--format=%f "%v";%n', "Acquire"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _debian_mirror() -> list[str]:
-    """The Debian archive that this machine's apt uses; empty (mmdebstrap's own) when it has none."""
+    """The Debian archive that this machine's apt uses; none means mmdebstrap's own choice."""
     command = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     for line in listed.splitlines():
@@ -124,19 +126,22 @@ def _install_gateway(root: Path) -> None:
     """Run `gateway/install.sh` inside, with the network and the certificates of this machine."""
     bundle = str(_CA_BUNDLE)
     certificates = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile")
-    settings = {name: bundle for name in certificates}
+    settings = dict.fromkeys(certificates, bundle)
     settings |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     shared = [path for path in _READ_BY_PIP_AND_NPM if Path(path).is_file()]
+    name = f"hx{os.getpid()}build"
     _step(
         "installation of the gateway",
-        [
-            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2", "--pipe"),
-            *("-D", str(root), f"--machine=build{os.getpid()}", "--resolv-conf=bind-host"),
+        container.nspawn(
+            name,
+            root,
+            *("--as-pid2", "--pipe", "--resolv-conf=bind-host"),
             *(f"--setenv={name}={value}" for name, value in settings.items()),
             *(f"--bind-ro={path}" for path in (bundle, *shared)),
             *(f"--bind-ro={_HERE}:/mnt", "/mnt/gateway/install.sh"),
-        ],
+        ),
     )
+    container.remove_cgroups(name)
 
 
 def _step(what: str, command: list[str]) -> None:

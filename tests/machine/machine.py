@@ -11,8 +11,6 @@ without systemd, where `/run/systemd/system` is absent, as in a chroot or an ima
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import itertools
 import json
 import os
@@ -30,6 +28,8 @@ from typing import Any, NamedTuple, Self
 
 import pexpect
 
+from tests.machine import container
+
 LITELLM_UNIT = "hx-litellm-gateway.service"
 WRAPPER_UNIT = "hx-gateway-ml.service"
 LITELLM_URL = "http://127.0.0.1:4000"
@@ -43,8 +43,6 @@ _ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_CLONE_NEWNS = 0x00020000
 _serial = itertools.count()
 
 
@@ -63,7 +61,7 @@ class Machine:
     """One disposable machine. A context manager: entering mounts it, leaving destroys it.
 
     Entering does not boot: call `boot()`, or use it unbooted (see the module's text).
-    The machine dies with the thread that called `boot()`, so boot it in the main thread.
+    The machine dies with the thread that called `boot()`: boot it in one that lasts.
     """
 
     def __init__(self, image: Path) -> None:
@@ -77,19 +75,20 @@ class Machine:
         self._leader = 0
 
     def __enter__(self) -> Self:
-        _enter_private_mount_namespace()
+        container.enter_private_mount_namespace()
         with ExitStack() as stack:
             directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
             stack.callback(shutil.rmtree, directory)
-            _mount("-t", "tmpfs", "-o", "mode=0755", self.name, str(directory))
-            stack.callback(_unmount, directory)
+            container.mount("-t", "tmpfs", "-o", "mode=0755", self.name, str(directory))
+            stack.callback(container.unmount, directory)
             for name in ("upper", "work", "root"):
                 (directory / name).mkdir()
             self._root = directory / "root"
             self._console = directory / "console"
             layers = f"lowerdir={self._image},upperdir={directory}/upper,workdir={directory}/work"
-            _mount("-t", "overlay", "-o", layers, self.name, str(self._root))
-            stack.callback(_unmount, self._root)
+            container.mount("-t", "overlay", "-o", layers, self.name, str(self._root))
+            stack.callback(container.unmount, self._root)
+            stack.callback(container.remove_cgroups, self.name)
             stack.callback(self._stop)
             self._cleanup = stack.pop_all()
         return self
@@ -133,7 +132,8 @@ class Machine:
         try:
             self._nspawn.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise CommandFailed(f"no power-off within {seconds} s\n{self._console_tail()}") from None
+            tail = self._console_tail()
+            raise CommandFailed(f"no power-off within {seconds} s\n{tail}") from None
         finally:
             self._stop()
 
@@ -368,13 +368,8 @@ class Machine:
             raise CommandFailed(f"cannot write {path}: {done.stderr.decode()}")
 
     def _nspawn_command(self, *arguments: str) -> list[str]:
-        # setpriv: should the test run be killed, the machine goes with it.
-        return [
-            *_in_cgroup(self.name),
-            *("setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet"),
-            *("--register=no", "--keep-unit", "--private-network", "--resolv-conf=off"),
-            *(f"--machine={self.name}", "-D", str(self._root), *arguments),
-        ]
+        network = ("--private-network", "--resolv-conf=off")
+        return container.nspawn(self.name, self._root, *network, *arguments)
 
     def _enter_command(self, argv: Sequence[str]) -> list[str]:
         assert self.booted, f"the machine has stopped\n{self._console_tail()}"
@@ -382,11 +377,9 @@ class Machine:
 
     def _await_leader(self, deadline: float) -> int:
         assert self._nspawn is not None
-        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         while self._nspawn.poll() is None and time.monotonic() < deadline:
-            for child in children.read_text().split():
-                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
-                    return int(child)
+            if leader := container.find_leader(self._nspawn.pid):
+                return leader
             time.sleep(0.05)
         raise CommandFailed(f"the machine did not start\n{self._console_tail()}")
 
@@ -409,7 +402,6 @@ class Machine:
         self._nspawn.wait()
         self._nspawn = None
         self._leader = 0
-        _remove_cgroups(self.name)
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -419,49 +411,3 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 def _quote(value: str) -> str:
     """`value` as a quoted argument in a curl config file (curl(1), --config)."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)
-
-
-def _unmount(path: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-@functools.cache
-def _enter_private_mount_namespace() -> None:
-    """Move this process where its mounts are its own, so that they end with it, however it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNS) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"cannot make a mount namespace: {os.strerror(error)}")
-    _mount("--make-rslave", "/")
-    # systemd-nspawn leaves a directory there for each machine it ever started.
-    Path("/run/systemd/nspawn").mkdir(parents=True, exist_ok=True)
-    _mount("-t", "tmpfs", "nspawn", "/run/systemd/nspawn")
-
-
-def _cgroup_hierarchies() -> list[Path]:
-    """Where systemd keeps processes apart: one tree in cgroup v2, two in the hybrid layout."""
-    hybrid = [_CGROUP_ROOT / "systemd", _CGROUP_ROOT / "unified"]
-    return [path for path in hybrid if path.is_dir()] or [_CGROUP_ROOT]
-
-
-def _in_cgroup(name: str) -> list[str]:
-    """Prefix for a command line that runs it in a control group of its own.
-
-    Two containers that systemd-nspawn --keep-unit starts from one group would share their groups
-    and stop each other's services.
-    """
-    groups = [path / name for path in _cgroup_hierarchies()]
-    for group in groups:
-        group.mkdir(exist_ok=True)
-    script = "".join(f"echo $$ >{group}/cgroup.procs; " for group in groups) + 'exec "$@"'
-    return ["sh", "-c", script, "sh"]
-
-
-def _remove_cgroups(name: str) -> None:
-    for hierarchy in _cgroup_hierarchies():
-        for group, _, _ in os.walk(hierarchy / name, topdown=False):
-            os.rmdir(group)

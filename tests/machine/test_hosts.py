@@ -1,4 +1,4 @@
-"""Hosts of many kinds: with a dialog, a database of our own, missing or stopped units, no systemd."""
+"""Hosts of many kinds: a dialog, a local database, missing or stopped units, no systemd."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tests.machine.installation import (
     preseed,
     reconfigure,
 )
-from tests.machine.machine import CONFIG_YAML, Machine
+from tests.machine.machine import CONFIG_YAML, MASTER_KEY, Machine
 
 PASSWORD = "correct horse"
 DOWN, ENTER, TAB = "\x1b[B", "\r", "\t"
@@ -103,7 +103,8 @@ def test_a_wrapper_with_a_key_of_its_own_is_proven_with_that_key(
     machine: Machine, deb: Path
 ) -> None:
     make_database(machine, PASSWORD)
-    machine.run(["sed", "-i", "s/=forward/=own-key/", "/etc/hx-gateway/ml.env"])
+    keys = f"HX_AUTHORIZATION=own-key\nHX_MASTER_KEY=sk-own-1\nHX_UPSTREAM_KEY={MASTER_KEY}\n"
+    machine.write("/etc/hx-gateway/ml.env", keys, mode=0o600)
     machine.run(["systemctl", "restart", WRAPPER])
     machine.wait_for_gateway()
     preseed(machine, existing(PASSWORD))

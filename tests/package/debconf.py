@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pexpect
 
@@ -16,7 +17,12 @@ _RECORDER = """\
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
 case $1 in
 answers) cat "{folder}/host" ;;
-apply) shift && echo "$@" >"{folder}/arguments" && cat >"{folder}/given" && exit "$(cat "{folder}/status")" ;;
+apply)
+    shift
+    echo "$@" >"{folder}/arguments"
+    cat >"{folder}/given"
+    exit "$(cat "{folder}/status")"
+    ;;
 esac
 """
 
@@ -109,17 +115,12 @@ class Debconf:
         self, old_version: str = "", priority: str = "high", frontend: str = "teletype"
     ) -> "pexpect.spawn[str]":
         """The same on a terminal."""
-        command, *arguments = self._postinst(old_version)
-        environment = {"DEBIAN_FRONTEND": frontend, "DEBIAN_PRIORITY": priority, "TERM": "xterm"}
-        return pexpect.spawn(
-            command,
-            arguments,
-            env=self._environment(environment),
-            encoding="utf-8",
-            timeout=20,
-            dimensions=(50, 120),
-            echo=False,
-        )
+        return self._spawn(self._postinst(old_version), frontend, priority)
+
+    def questions(self, action: str) -> "pexpect.spawn[str]":
+        """Only the questions, on a terminal with dialogs."""
+        script = str(self._folder / "hx-gateway-db.config")
+        return self._spawn(["/usr/share/debconf/frontend", script, action], "dialog", "high")
 
     @property
     def given(self) -> dict[str, str]:
@@ -153,6 +154,19 @@ class Debconf:
     def _frontend(self, *arguments: str) -> list[str]:
         script = self._folder / "hx-gateway-db.postinst"
         return ["/usr/share/debconf/frontend", str(script), *arguments]
+
+    def _spawn(self, command: list[str], frontend: str, priority: str) -> "pexpect.spawn[str]":
+        more = {"DEBIAN_FRONTEND": frontend, "DEBIAN_PRIORITY": priority, "TERM": "xterm"}
+        environment: Any = self._environment(more)  # the stub knows only os.environ's class
+        return pexpect.spawn(
+            command[0],
+            command[1:],
+            env=environment,
+            encoding="utf-8",
+            timeout=20,
+            dimensions=(50, 120),
+            echo=False,
+        )
 
     def _write_script(self, name: str, text: str) -> None:
         path = self._folder / "bin" / name

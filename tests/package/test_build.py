@@ -183,5 +183,7 @@ def test_the_manual_page_is_well_formed_and_names_every_command_and_exit_status(
 def test_the_changelog_the_library_and_the_package_have_one_version(deb: Path) -> None:
     setup = re.search(r'version="(.*)"', (PROJECT / "setup.py").read_text())
     assert setup
-    assert setup[1] == output("dpkg-parsechangelog", "-l", DEBIAN / "changelog", "-SVersion").strip()
+    assert (
+        setup[1] == output("dpkg-parsechangelog", "-l", DEBIAN / "changelog", "-SVersion").strip()
+    )
     assert field(deb, "Version") == setup[1]

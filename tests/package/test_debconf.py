@@ -301,6 +301,18 @@ def test_back_skips_questions_that_were_not_asked(debconf: Debconf) -> None:
     assert debconf.given["PG_PORT"] == "5432"
 
 
+@pytest.mark.parametrize(("action", "status"), [("reconfigure", 1), ("configure", 0)])
+def test_back_from_the_first_question_cancels_a_reconfiguration(
+    debconf: Debconf, action: str, status: int
+) -> None:
+    dialog = debconf.questions(action)
+    dialog.expect("Database for the gateway:")
+    dialog.send(TO_BACK_BUTTON + ENTER)
+    dialog.expect(pexpect.EOF)
+    dialog.close()
+    assert dialog.exitstatus == status
+
+
 def answer(dialog: "pexpect.spawn[str]", *expected: tuple[str, str]) -> None:
     """Answer the questions in this order; an error when another is asked, or one more."""
     for question, reply in expected:

@@ -54,8 +54,9 @@ class Host:
         script = (
             'mount --bind "$1" /opt && mount --bind "$2" /var/lib && shift 2 && exec /bin/sh "$@"'
         )
-        command = ["unshare", "--mount", "sh", "-c", script, "sh", self.opt, self.var_lib]
-        done = subprocess.run([*command, POSTRM, action], capture_output=True, text=True)
+        folders = [str(self.opt), str(self.var_lib)]
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *folders, str(POSTRM), action]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -136,15 +137,24 @@ def test_a_link_in_place_of_gateway_env_is_removed_and_its_target_stays(host: Ho
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("owner", [0, SERVICE_USER])
-def test_a_folder_that_became_the_service_users_link_is_not_entered(
-    host: Host, owner: int
+@pytest.mark.parametrize(
+    ("folder_owner", "folder_mode", "link_owner"),
+    [
+        (SERVICE_USER, 0o755, SERVICE_USER),
+        (SERVICE_USER, 0o755, 0),
+        (0, 0o775, 0),
+        (0, 0o755, SERVICE_USER),
+    ],
+)
+def test_a_link_that_somebody_else_could_have_made_is_not_followed(
+    host: Host, folder_owner: int, folder_mode: int, link_owner: int
 ) -> None:
     elsewhere = host.opt / "elsewhere"
     host.config_folder.rename(elsewhere)
     host.config_folder.symlink_to("/opt/elsewhere")
-    os.chown(host.config_folder, owner, owner, follow_symlinks=False)
-    os.chown(host.opt / "base", SERVICE_USER, SERVICE_USER)
+    os.chown(host.config_folder, link_owner, link_owner, follow_symlinks=False)
+    os.chown(host.opt / "base", folder_owner, SERVICE_USER)
+    (host.opt / "base").chmod(folder_mode)
     host.record("folder /opt/base/config")
     host.postrm()
     assert (elsewhere / "config.yaml").read_bytes() == WIRED
@@ -157,8 +167,9 @@ def test_a_link_that_only_root_can_have_made_is_followed(host: Host, target: str
     (host.opt / "base").rename(host.opt / "real")
     (host.opt / "base").symlink_to(target)
     host.postrm()
-    assert host.config.read_bytes() == PRISTINE
-    assert not host.gateway_env.exists()
+    real = host.opt / "real/config"
+    assert (real / "config.yaml").read_bytes() == PRISTINE
+    assert not (real / "gateway.env").exists()
 
 
 def test_links_in_a_circle_end_the_search(host: Host) -> None:

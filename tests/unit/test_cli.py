@@ -154,9 +154,7 @@ def test_applying_after_a_rollback_takes_the_credentials_that_are_there(
     assert snapshot(root) == before
 
 
-def test_what_others_edited_since_stays_and_the_pristine_text_follows(
-    root: Path, run: Run
-) -> None:
+def test_what_others_edited_since_stays_and_the_pristine_text_follows(root: Path, run: Run) -> None:
     run("apply", answers=ANSWERS + "CACHE=true\n")
     config = root / CONFIG
     config.write_text(config.read_text() + "# a later note\n")
@@ -195,9 +193,7 @@ def test_plan_shows_a_diff_without_secrets_and_changes_nothing(root: Path, run: 
     assert not (root / "var").exists()
 
 
-def test_a_changed_password_shows_in_the_plan_though_both_are_masked(
-    root: Path, run: Run
-) -> None:
+def test_a_changed_password_shows_in_the_plan_though_both_are_masked(root: Path, run: Run) -> None:
     run("apply", answers=ANSWERS)
     _, out, _ = run("plan", answers="PG_PASS=other\n")
     assert "-DATABASE_URL=postgresql://hx_gateway:***@" in out

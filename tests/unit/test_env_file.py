@@ -6,8 +6,7 @@ from hx_gateway_db import env_file
 from hx_gateway_db.env_file import EnvFileRefusal, values
 
 FRESH = (
-    "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n"
-    "# UI\nDISABLE_ADMIN_UI=true\n"
+    "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n# UI\nDISABLE_ADMIN_UI=true\n"
 )
 WITH_REDIS = FRESH.replace("# UI", "# Redis\nREDIS_URL=redis://r:6379/0\n\n# UI")
 

@@ -59,7 +59,11 @@ async def proxy(path: str, request: Request) -> Response:
         body = _prompt_as_input(body)
     try:
         answer = await request.app.state.upstream.request(
-            request.method, f"/v1/{path}", params=request.query_params, headers=headers, content=body
+            request.method,
+            f"/v1/{path}",
+            params=request.query_params,
+            headers=headers,
+            content=body,
         )
     except httpx.HTTPError as error:
         message = f"LiteLLM does not answer: {type(error).__name__}"

@@ -36,6 +36,8 @@ npm install --prefix "$cli" --ignore-scripts --no-audit --no-fund --no-update-no
     "prisma@$version"
 schema=$(echo "$venv"/lib/python3.*/site-packages/litellm/proxy/schema.prisma)
 DATABASE_URL=postgresql://unused "$venv/bin/prisma" generate --schema "$schema"
+# The service cannot write there: what was generated would be compiled anew at every start.
+"$venv/bin/python" -m compileall -q "$venv"/lib/python3.*/site-packages/prisma
 chown -R hx-gateway:hx-gateway "$PRISMA_HOME_DIR"
 
 # The site's own files

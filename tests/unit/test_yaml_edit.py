@@ -1,0 +1,632 @@
+"""The YAML editor changes the asked keys, nothing else, and can put every byte back."""
+
+import io
+import math
+import random
+import time
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from hx_gateway_db import yaml_events, yaml_plan, yaml_splice
+from hx_gateway_db.yaml_edit import (
+    Operation,
+    Path,
+    RemoveKey,
+    SetKey,
+    YamlRefusal,
+    edit,
+    lookup,
+    restore,
+)
+
+SPEND = ("general_settings", "disable_spend_logs")
+ERRORS = ("general_settings", "disable_error_logs")
+CACHE = ("litellm_settings", "cache")
+TYPE = ("litellm_settings", "cache_params", "type")
+NAMESPACE = ("litellm_settings", "cache_params", "namespace")
+LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
+SPEND_ON = SetKey(SPEND, False)
+ALL = (
+    SPEND_ON,
+    SetKey(ERRORS, False),
+    SetKey(CACHE, True),
+    SetKey(TYPE, "redis"),
+    SetKey(NAMESPACE, "litellm"),
+    SetKey(LIMIT, 60),
+)
+PATHS = tuple(operation.path for operation in ALL)
+CACHE_SECTION = """\
+litellm_settings:
+  cache: true
+  cache_params:
+    type: redis
+    namespace: litellm
+  default_key_generate_params:
+    rpm_limit: 60
+"""
+
+
+def reads(text: bytes) -> Any:
+    """What LiteLLM reads: it opens the file in text mode and calls the pure `safe_load`."""
+    return yaml.safe_load(io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
+
+
+def same(first: object, second: object) -> bool:
+    """Whether two readings are equal, types and NaN minded (no recursive data here)."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = {(type(key), repr(key)) for key in first}
+        return keys == {(type(key), repr(key)) for key in second} and all(
+            same(value, second[key] if key in second else math.nan) for key, value in first.items()
+        )
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second or (first != first and second != second)
+
+
+def expected(data: Any, operations: Sequence[Operation]) -> Any:
+    """The reading `data` with the operations carried out on it."""
+    if data is None and all(isinstance(operation, RemoveKey) for operation in operations):
+        return None
+    data = dict(data or {})
+    for operation in operations:
+        here = data
+        *branches, name = operation.path
+        for branch in branches:
+            inner = here.get(branch)
+            if inner is None and isinstance(operation, RemoveKey):
+                break
+            here[branch] = dict(inner or {})
+            here = here[branch]
+        else:
+            if isinstance(operation, SetKey):
+                here[name] = operation.value
+            else:
+                here.pop(name, None)
+    return data
+
+
+def check_edit(text: bytes, operations: Sequence[Operation]) -> bytes:
+    """Edit `text`; see that it reads as asked, that a second edit is idle and undo exact."""
+    edited = edit(text, operations)
+    assert same(reads(edited), expected(reads(text), operations))
+    assert edit(edited, operations) == edited
+    assert restore(edited, text, [operation.path for operation in operations]) == text
+    return edited
+
+
+EXAMPLES: dict[str, tuple[str, str]] = {
+    "a new key stands above the others and the comments that belong to them": (
+        "general_settings: # main\n  # the key\n  master_key: x\n\nb: 1\n",
+        "general_settings: # main\n  disable_spend_logs: false\n  # the key\n  master_key: x\n\nb: 1\n",
+    ),
+    "a new key is indented as its siblings are": (
+        "general_settings:\n     a: 1\n",
+        "general_settings:\n     disable_spend_logs: false\n     a: 1\n",
+    ),
+    "a value is replaced and its comment stays": (
+        "general_settings:\n  disable_spend_logs:   true   # why\n  a: 1\n",
+        "general_settings:\n  disable_spend_logs:   false   # why\n  a: 1\n",
+    ),
+    "a quoted 'false' is text and becomes a boolean": (
+        'general_settings:\n  "disable_spend_logs": "false"\n',
+        'general_settings:\n  "disable_spend_logs": false\n',
+    ),
+    "a missing section comes last": (
+        "a: 1\n# end\n",
+        "a: 1\n# end\ngeneral_settings:\n  disable_spend_logs: false\n",
+    ),
+    "without a final newline none is added": (
+        "a: 1",
+        "a: 1\ngeneral_settings:\n  disable_spend_logs: false",
+    ),
+    "an empty file gets the section": ("", "general_settings:\n  disable_spend_logs: false\n"),
+    "a file of comments gets the section": (
+        "# none yet\n",
+        "# none yet\ngeneral_settings:\n  disable_spend_logs: false\n",
+    ),
+    "an empty document gets the section": (
+        "---\n",
+        "---\ngeneral_settings:\n  disable_spend_logs: false\n",
+    ),
+    "before the mark that ends the document": (
+        "--- # start\na: 1\n... # end\n",
+        "--- # start\na: 1\ngeneral_settings:\n  disable_spend_logs: false\n... # end\n",
+    ),
+    "a final block scalar without a newline keeps its value": (
+        "b: 1\na: |\n  x",
+        "general_settings:\n  disable_spend_logs: false\nb: 1\na: |\n  x",
+    ),
+    "an empty section is filled": (
+        "general_settings:   # c\na: 1\n",
+        "general_settings:   # c\n  disable_spend_logs: false\na: 1\n",
+    ),
+    "a section of comments is filled at their indentation": (
+        "general_settings:\n\n    # master_key: x\na: 1\n",
+        "general_settings:\n    disable_spend_logs: false\n\n    # master_key: x\na: 1\n",
+    ),
+    "an empty section at the very end is filled": (
+        "a: 1\ngeneral_settings:",
+        "a: 1\ngeneral_settings:\n  disable_spend_logs: false",
+    ),
+    "a null section is filled in its line": (
+        "general_settings: ~ # c\n",
+        "general_settings: {disable_spend_logs: false} # c\n",
+    ),
+    "an empty flow section is filled": (
+        "general_settings: {}\n",
+        "general_settings: {disable_spend_logs: false}\n",
+    ),
+    "a flow section keeps its line": (
+        "general_settings: { a: 1 }  # c\n",
+        "general_settings: { disable_spend_logs: false, a: 1 }  # c\n",
+    ),
+    "a flow section over several lines gets a line": (
+        "general_settings: { # c\n    a: 1, # d\n    b: 2,\n}\n",
+        "general_settings: { # c\n    disable_spend_logs: false,\n    a: 1, # d\n    b: 2,\n}\n",
+    ),
+    "a value in flow style is replaced": (
+        'general_settings: {a: 1, disable_spend_logs: "false", b: 2}\n',
+        "general_settings: {a: 1, disable_spend_logs: false, b: 2}\n",
+    ),
+    "a key without a value in flow style gets one": (
+        "general_settings: {disable_spend_logs, a: 1}\n",
+        "general_settings: {disable_spend_logs: false, a: 1}\n",
+    ),
+    "a key with an empty value in flow style gets one": (
+        "general_settings: {disable_spend_logs: , a: 1}\n",
+        "general_settings: {disable_spend_logs: false , a: 1}\n",
+    ),
+    "a flow file stays one": (
+        "{a: 1}\n",
+        "{general_settings: {disable_spend_logs: false}, a: 1}\n",
+    ),
+    "JSON stays JSON": (
+        '{\n  "general_settings": {\n    "a": 1\n  }\n}\n',
+        '{\n  "general_settings": {\n    "disable_spend_logs": false,\n    "a": 1\n  }\n}\n',
+    ),
+    "an empty value is filled": (
+        "general_settings:\n  disable_spend_logs: # none\n  a: 1\n",
+        "general_settings:\n  disable_spend_logs: false # none\n  a: 1\n",
+    ),
+    "a quoted section is the section": (
+        "'general_settings':\n  a: 1\n",
+        "'general_settings':\n  disable_spend_logs: false\n  a: 1\n",
+    ),
+    "an explicit key is the section": (
+        "? general_settings\n: a: 1\nb: 2\n",
+        "? general_settings\n: disable_spend_logs: false\n  a: 1\nb: 2\n",
+    ),
+    "an explicit key with an empty value is filled": (
+        "? general_settings\n:\nb: 2\n",
+        "? general_settings\n:\n    disable_spend_logs: false\nb: 2\n",
+    ),
+    "an explicit key without a value is filled": (
+        "? general_settings\nb: 2\n",
+        "? general_settings\n: {disable_spend_logs: false}\nb: 2\n",
+    ),
+    "an explicit key among the section's": (
+        "general_settings:\n  ? a\n  : 1\n",
+        "general_settings:\n  disable_spend_logs: false\n  ? a\n  : 1\n",
+    ),
+    "an indented file": (
+        "  general_settings:\n     a: 1\n",
+        "  general_settings:\n     disable_spend_logs: false\n     a: 1\n",
+    ),
+    "a missing section is indented as the file is": (
+        "  x:\n     a: 1\n",
+        "  x:\n     a: 1\n  general_settings:\n     disable_spend_logs: false\n",
+    ),
+    "CRLF": (
+        "general_settings:\r\n  a: 1\r\n",
+        "general_settings:\r\n  disable_spend_logs: false\r\n  a: 1\r\n",
+    ),
+    "CRLF without a final one": (
+        "a: 1\r\nb: 2",
+        "a: 1\r\nb: 2\r\ngeneral_settings:\r\n  disable_spend_logs: false",
+    ),
+    "a lone CR": (
+        "general_settings:\r  a: 1\r",
+        "general_settings:\r  disable_spend_logs: false\r  a: 1\r",
+    ),
+    "a byte order mark stays first": (
+        "\ufeffgeneral_settings:\n  disable_spend_logs: true\n",
+        "\ufeffgeneral_settings:\n  disable_spend_logs: false\n",
+    ),
+    "a byte order mark before a final block scalar": (
+        "\ufeffa: |\n  x",
+        "\ufeffgeneral_settings:\n  disable_spend_logs: false\na: |\n  x",
+    ),
+    "next line and line separator break lines": (
+        "a: 1\x85general_settings:\u2028  b: 1\x85",
+        "a: 1\x85general_settings:\u2028  disable_spend_logs: false\n  b: 1\x85",
+    ),
+    "characters of two, three and four bytes": (
+        "é: \u20ac\n'\U0001f600': x\ngeneral_settings: {ü: 1, disable_spend_logs: on, z: \u20ac}\n",
+        "é: \u20ac\n'\U0001f600': x\ngeneral_settings: {ü: 1, disable_spend_logs: false, z: \u20ac}\n",
+    ),
+    "look-alikes in block scalars, comments, quotes and other sections stay": (
+        "a: |\n  general_settings:\n    disable_spend_logs: true\n"
+        "# general_settings:\nb: 'general_settings:\n  disable_spend_logs: true'\n"
+        "c:\n  general_settings:\n    disable_spend_logs: true\n  disable_spend_logs: true\n"
+        "general_settings:\n  d:\n    disable_spend_logs: true\n",
+        "a: |\n  general_settings:\n    disable_spend_logs: true\n"
+        "# general_settings:\nb: 'general_settings:\n  disable_spend_logs: true'\n"
+        "c:\n  general_settings:\n    disable_spend_logs: true\n  disable_spend_logs: true\n"
+        "general_settings:\n  disable_spend_logs: false\n  d:\n    disable_spend_logs: true\n",
+    ),
+    "a block scalar value is replaced": (
+        "general_settings:\n  disable_spend_logs: | # c\n    false\n\n  # d\n  a: 1\n",
+        "general_settings:\n  disable_spend_logs: false\n\n  # d\n  a: 1\n",
+    ),
+    "a value over several lines is replaced": (
+        'general_settings:\n  disable_spend_logs: "fal\\\n    se" # c\n',
+        "general_settings:\n  disable_spend_logs: false # c\n",
+    ),
+    "a tagged value is replaced": (
+        "general_settings:\n  disable_spend_logs: !!str false\n",
+        "general_settings:\n  disable_spend_logs: false\n",
+    ),
+    "an alias as the value gives way, its anchor does not": (
+        "x: &x true\ngeneral_settings:\n  disable_spend_logs: *x\n",
+        "x: &x true\ngeneral_settings:\n  disable_spend_logs: false\n",
+    ),
+    "an anchored section that nothing refers to": (
+        "general_settings: &g # c\n  a: 1\n",
+        "general_settings: &g # c\n  disable_spend_logs: false\n  a: 1\n",
+    ),
+    "an own key wins over a merge key": (
+        "x: &x {disable_spend_logs: true, a: 1}\ngeneral_settings:\n  <<: *x\n",
+        "x: &x {disable_spend_logs: true, a: 1}\n"
+        "general_settings:\n  disable_spend_logs: false\n  <<: *x\n",
+    ),
+    "a tab in a comment or in quotes is no matter": (
+        "# a\tb\ngeneral_settings: {a: 'x\ty'} #\t\n",
+        "# a\tb\ngeneral_settings: {disable_spend_logs: false, a: 'x\ty'} #\t\n",
+    ),
+    "a directive": (
+        "%YAML 1.1\n---\ngeneral_settings: {}\n",
+        "%YAML 1.1\n---\ngeneral_settings: {disable_spend_logs: false}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_edit_gives_exactly_this_text(name: str) -> None:
+    before, after = EXAMPLES[name]
+    assert check_edit(before.encode(), [SPEND_ON]).decode() == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "general_settings:\n  disable_spend_logs: false\n",
+        "general_settings: {disable_spend_logs: off}\n",
+        "general_settings:\n  disable_spend_logs: !!bool 'no'",
+        "x: &x false\ngeneral_settings:\n  disable_spend_logs: *x\n",
+        "x: &x {disable_spend_logs: false}\ngeneral_settings:\n  <<: *x\n",
+    ],
+)
+def test_a_key_that_reads_as_wanted_is_left_as_it_is_written(text: str) -> None:
+    assert edit(text.encode(), [SPEND_ON]) == text.encode()
+
+
+def test_all_keys_together_leave_the_gateways_configuration_as_it_was_around_them() -> None:
+    before = (
+        "# gateway\ngeneral_settings:\n  master_key: sk-1  # secret\n\nmodel_list:\n"
+        "- model_name: a\n  litellm_params: {model: ollama/a, api_base: 'http://x'}\n"
+    )
+    after = before.replace(
+        "  master_key",
+        "  disable_spend_logs: false\n  disable_error_logs: false\n  master_key",
+    )
+    assert check_edit(before.encode(), ALL).decode() == after + CACHE_SECTION
+
+
+def test_an_existing_cache_params_keeps_its_other_keys() -> None:
+    before = b"litellm_settings:\n  cache_params:\n    type: local # c\n    ttl: 6\n"
+    after = b"litellm_settings:\n  cache_params:\n    namespace: litellm\n    type: redis # c\n    ttl: 6\n"
+    assert check_edit(before, [SetKey(TYPE, "redis"), SetKey(NAMESPACE, "litellm")]) == after
+
+
+@pytest.mark.parametrize("value", ["redis", "true", "1", "", "a: b", "é\n\U0001f600", "x # y", "~"])
+def test_a_text_reads_as_that_text(value: str) -> None:
+    assert check_edit(b"a: 1\n", [SetKey(("b", value or "c"), value)])
+    assert check_edit(b'{"a": 1}', [SetKey(("b", value or "c"), value)])
+
+
+REFUSALS: dict[str, tuple[str, int | None]] = {
+    "general_settings:\n  a: 1\nb: 2\n'general_settings':\n  a: 2\n": ("first in line 1", 4),
+    "general_settings:\n  disable_spend_logs: true\n  disable_spend_logs: true\n": ("line 2", 3),
+    "a: &x {b: 1}\ngeneral_settings: *x\n": ("is an alias", 2),
+    "general_settings: &x\n  a: 1\nb: *x\n": ("*x is used", 1),
+    "general_settings: &x\n  a: 1\nb:\n  <<: *x\n": ("*x is used", 1),
+    "general_settings:\n  disable_spend_logs: &x true\nb: *x\n": ("*x is used", 2),
+    "a: &x general_settings\n*x : {}\n": ("alias *x stands for a key", 2),
+    "general_settings: text\n": ("holds no mapping", 1),
+    "general_settings: [a]\n": ("holds no mapping", 1),
+    "general_settings: !!map\n": ("'!!map'|mapping|read|read the file", None),
+    "general_settings:\n  disable_spend_logs:\n    a: 1\n": ("holds a collection", 2),
+    "- a\n": ("the document holds no mapping", 1),
+    "text\n": ("the document holds no mapping", 1),
+    "a: 1\n---\nb: 1\n": ("second document", 2),
+    "a: *x\n": ("no anchor", 1),
+    "a: &x 1\nb: &x 2\n": ("defined twice", 2),
+    "a: &x [*x]\n": ("within its own anchor", 1),
+    "a: 1\nb: !unknown 1\n": ("!unknown", 2),
+    "a: 1\nb:\t1\n": ("\\t", 2),
+    "a: {b: x?y}\n": ("'?'", 1),
+    "a: >#\n": ("", 1),
+    "# c\n\ufeffa: 1\n": ("differently", 2),
+    "a: 2024-02-31\n": ("day is out of range", None),
+    "? [a]\n: 1\n": ("unhashable", 1),
+    "a: =\n": ("could not determine", 1),
+    "a: [\n": ("", 2),
+    "a: \x01\n": ("control characters", 1),
+}
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_text_that_cannot_be_edited_safely_is_refused_with_its_line(text: str) -> None:
+    reason, line = REFUSALS[text]
+    with pytest.raises(YamlRefusal) as refusal:
+        edit(text.encode(), [SPEND_ON])
+    assert any(part in refusal.value.reason for part in reason.split("|"))
+    if line is not None:
+        assert refusal.value.line == line
+        assert str(refusal.value).startswith(f"line {line}: ")
+    assert str(refusal.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("text", [b"a: \xe9\n", b"\xff\xfea\0", b"\0", b"a: \xed\xa0\x80\n"])
+def test_bytes_that_are_not_utf8_text_are_refused(text: bytes) -> None:
+    with pytest.raises(YamlRefusal):
+        edit(text, [SPEND_ON])
+
+
+def test_a_section_that_comes_from_a_merge_key_is_not_hidden_by_a_new_one() -> None:
+    text = b"x: &x {cache_params: {ttl: 1}}\nlitellm_settings:\n  <<: *x\n"
+    with pytest.raises(YamlRefusal, match=r"line 3: .*merge key"):
+        edit(text, [SetKey(TYPE, "redis")])
+
+
+def test_a_key_behind_which_a_merge_key_may_stand_is_not_removed() -> None:
+    text = b"x: &x {cache: true}\nlitellm_settings:\n  <<: *x\n  cache: false\n"
+    with pytest.raises(YamlRefusal, match=r"line 3: "):
+        edit(text, [RemoveKey(CACHE)])
+
+
+REMOVALS: dict[str, tuple[str, str]] = {
+    "a line goes with its comment": (
+        "litellm_settings:\n  a: 1\n  cache: true # c\n  # d\n  b: 2\n",
+        "litellm_settings:\n  a: 1\n  # d\n  b: 2\n",
+    ),
+    "a collection goes, the comments after it stay": (
+        "litellm_settings:\n  cache:\n    - a # x\n    # y\n  # z\n  b: 2\n",
+        "litellm_settings:\n  # z\n  b: 2\n",
+    ),
+    "a block scalar goes": (
+        "litellm_settings:\n  cache: |\n    # no comment\n\n  b: 2\n",
+        "litellm_settings:\n\n  b: 2\n",
+    ),
+    "the only key leaves an empty mapping": (
+        "litellm_settings:\n  cache: true\nb: 2\n",
+        "litellm_settings: {}\nb: 2\n",
+    ),
+    "the first in flow style": ("litellm_settings: {cache: 1, b: 2}", "litellm_settings: {b: 2}"),
+    "the last in flow style": ("litellm_settings: {b: 2, cache: 1}", "litellm_settings: {b: 2}"),
+    "the only in flow style": ("litellm_settings: {cache: 1,}", "litellm_settings: {}"),
+    "an explicit key": (
+        "litellm_settings:\n  ? cache\n  : 1\n  b: 2\n",
+        "litellm_settings:\n  b: 2\n",
+    ),
+    "nothing to remove": ("litellm_settings: null\n", "litellm_settings: null\n"),
+}
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_a_removal_gives_exactly_this_text(name: str) -> None:
+    before, after = REMOVALS[name]
+    assert check_edit(before.encode(), [RemoveKey(CACHE)]).decode() == after
+
+
+def test_removing_a_section_keeps_the_others() -> None:
+    text = b"a: 1\nlitellm_settings:\n  cache: true\nb: 2\n"
+    assert check_edit(text, [RemoveKey(("litellm_settings",))]) == b"a: 1\nb: 2\n"
+
+
+def test_operations_that_contradict_each_other_are_an_error_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="contradict"):
+        edit(b"", [SetKey(("a",), 1), SetKey(("a", "b"), 1)])
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("a: {b: 'false'}", ("a", "b"), "false"),
+        ("a: {b: no}", ("a", "b"), False),
+        ("a: {b: 0x10}", ("a", "b"), 16),
+        ("a: {b: [1, {c: ~}]}", ("a", "b"), [1, {"c": None}]),
+        ("a: {b: ~}", ("a", "b"), None),
+        ("a: {b: 1}", ("a", "c"), None),
+        ("a: {b: 1}", ("a", "b", "c"), None),
+        ("a: text", ("a", "b"), None),
+        ("", ("a", "b"), None),
+        ("x: &x {b: 1}\na: *x", ("a", "b"), 1),
+        ("x: &x {b: 1}\na: {<<: *x}", ("a", "b"), 1),
+        ("x: &x {b: 1}\na: {<<: *x, b: 2}", ("a", "b"), 2),
+    ],
+)
+def test_a_lookup_reads_what_litellm_reads(text: str, path: Path, value: object) -> None:
+    assert same(lookup(text.encode(), path), value)
+
+
+# --- Undo after somebody else has edited the file too.
+
+
+FOREIGN_BASE = "# head\ngeneral_settings:\n  master_key: x\n\nmodel_list:\n  - a: 1\n# tail"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# head", "# other head"),
+        ("master_key: x", "master_key: y"),
+        ("master_key: x", "master_key: y\n  more: 1"),
+        ("- a: 1", "- a: 1\n  - b: 2"),
+        ("# head\n", ""),
+        ("# tail", "# tail of a sort"),
+    ],
+)
+def test_undo_keeps_what_others_have_edited_since(old: str, new: str) -> None:
+    edited = edit(FOREIGN_BASE.encode(), ALL).decode()
+    restored = restore(edited.replace(old, new).encode(), FOREIGN_BASE.encode(), PATHS)
+    assert restored.decode() == FOREIGN_BASE.replace(old, new)
+
+
+def test_undo_keeps_edits_above_and_below_our_keys_at_once() -> None:
+    edited = edit(FOREIGN_BASE.encode(), ALL)
+    foreign = edited.replace(b"# head", b"# HEAD").replace(b"a: 1", b"a: 2").replace(b"il", b"IL")
+    assert restore(foreign, FOREIGN_BASE.encode(), PATHS).decode() == FOREIGN_BASE.replace(
+        "# head", "# HEAD"
+    ).replace("a: 1", "a: 2").replace("il", "IL")
+
+
+def test_undo_keeps_a_section_of_ours_into_which_others_have_written() -> None:
+    edited = edit(b"a: 1\n", ALL)
+    foreign = edited.replace(b"  cache: true\n", b"  cache: true # good\n  drop_params: true\n")
+    restored = restore(foreign, b"a: 1\n", PATHS)
+    assert restored == b"a: 1\nlitellm_settings:\n  drop_params: true\n"
+
+
+def test_undo_of_some_keys_leaves_our_other_keys() -> None:
+    edited = edit(FOREIGN_BASE.encode(), ALL)
+    cache = [path for path in PATHS if path[0] == "litellm_settings"]
+    flags = [operation for operation in ALL if operation.path not in cache]
+    assert restore(edited, FOREIGN_BASE.encode(), cache) == edit(FOREIGN_BASE.encode(), flags)
+
+
+def test_undo_puts_the_original_wording_back() -> None:
+    original = b"general_settings:\n  disable_spend_logs: 'false'   # c\n  a: 1\n"
+    edited = edit(original, [SPEND_ON])
+    changed = edited.replace(b"a: 1", b"a: 2").replace(b"false ", b"True ")
+    assert restore(changed, original, [SPEND]) == original.replace(b"a: 1", b"a: 2")
+
+
+def test_undo_of_a_removal_puts_the_line_back_in_its_place() -> None:
+    original = b"litellm_settings:\n  a: 1\n  cache: on # c\n  b: 2\n"
+    removed = edit(original, [RemoveKey(CACHE)])
+    assert restore(removed, original, [CACHE]) == original
+    changed = removed.replace(b"b: 2", b"b: 3")
+    assert restore(changed, original, [CACHE]) == original.replace(b"b: 2", b"b: 3")
+
+
+# --- Properties, over documents generated around the sections.
+
+
+NAMES = st.sampled_from(
+    ["a", "b", "zz", "<", "disable_spend_logs", "general_settings", "cache", "type", "é", "- x"]
+)
+SCALARS = st.sampled_from(
+    ["1", "true", "'false'", '"x # y"', "~", "", ".nan", "-.inf", "1e3", "2024-01-31", "a b",
+     "http://x:1/?q=a#b", "'it''s: {x}'", '"\\u00e9\\n"', "\U0001f600", "0o7", "010", "1_0", "a,b",
+     "yes", "[]", "{}", "{a: 1, 'b': [x, {c: d}]}", "[1, 2]", "!!str 1", "&N v", "|-\n  X"]
+)  # fmt: skip
+COMMENTS = st.sampled_from(["", "", "", " # c", "  # general_settings:", " # it's\tx"])
+BREAKS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\x85"])
+
+
+@st.composite
+def block_mappings(draw: st.DrawFn, names: st.SearchStrategy[list[str]], depth: int) -> list[str]:
+    """The lines of a block mapping at column 0."""
+    lines: list[str] = []
+    step = draw(st.sampled_from(["  ", "  ", "    ", " "]))
+    for name in draw(names):
+        if draw(st.integers(0, 5)) == 0:
+            lines.append(draw(st.sampled_from(["", "# note", f"# {name}: 1", "   # deep", " "])))
+        key = draw(st.sampled_from([name, name, f'"{name}"', f"'{name}'"]))
+        comment = draw(COMMENTS)
+        kind = draw(st.integers(0, 9))
+        inner_names = st.lists(
+            st.one_of(NAMES, st.just("disable_spend_logs"), st.sampled_from(["cache_params", "cache"])),
+            min_size=1, max_size=4, unique=True,
+        )  # fmt: skip
+        if kind <= 4 and depth:
+            inner = draw(block_mappings(inner_names, depth - 1))
+            lines += [f"{key}:{comment}", *(step + line if line.strip() else line for line in inner)]
+        elif kind == 5:
+            lines += [f"{key}:{comment}", "- x: 1", "  y: [a,", "   b]", f"- {name}"]
+        elif kind == 6:
+            chomp = draw(st.sampled_from(["|", ">-", "|+", ">", "|2"]))
+            lines += [f"{key}: {chomp}", f"  {name}: true", "", "    # x", *draw(st.sampled_from([[], [""]]))]
+        elif kind == 7:
+            pairs = ", ".join(f"{each}: {draw(FLOW_SCALARS)}" for each in draw(inner_names))
+            lines.append(f"{key}: {{{pairs}}}{comment}")
+        elif kind == 8:
+            lines += [f"? {key}", f": {draw(st.sampled_from(['', 'x', 'a: 1']))}{comment}"]
+        else:
+            value = draw(SCALARS).replace("N", f"n{len(lines)}{depth}{abs(hash(name)) % 997}")
+            lines.append(f"{key}: {value}{comment if 'X' not in value else ''}")
+    return lines
+
+
+FLOW_SCALARS = st.sampled_from(["1", "true", "'false'", '"x"', "", "~", "[a, b]", "{c: d}", "x y"])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """Texts around the sections; most can be edited, some are broken in one of many ways."""
+    names = st.lists(
+        st.one_of(NAMES, st.sampled_from(["general_settings", "litellm_settings"])),
+        max_size=5, unique=True,
+    )  # fmt: skip
+    if draw(st.integers(0, 9)) == 0:
+        pairs = ", ".join(f"{name}: {draw(FLOW_SCALARS)}" for name in draw(names))
+        lines = [f"{{{pairs}}}"]
+    else:
+        lines = draw(block_mappings(names, 2))
+    lines = draw(st.sampled_from([[], [], [], ["---"], ["# head", ""], ["%YAML 1.1", "---"]])) + lines
+    lines += draw(st.sampled_from([[], [], [], ["..."], ["# tail"], ["", ""]]))
+    text = draw(BREAKS).join(lines) + draw(st.sampled_from(["", "\n"]))
+    return draw(st.sampled_from([b"", b"", b"", b"\xef\xbb\xbf"])) + text.encode()
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.sampled_from(ALL),
+        st.builds(SetKey, st.sampled_from(PATHS), st.sampled_from([True, False, 1, "x", "é: 1"])),
+        st.builds(RemoveKey, st.sampled_from([*PATHS, TYPE[:2], LIMIT[:2]])),
+    ),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda operation: operation.path,
+).filter(
+    lambda operations: not any(
+        one.path == other.path[: len(one.path)]
+        for one in operations
+        for other in operations
+        if one is not other
+    )
+)
+PROPERTY = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+@PROPERTY
+@given(documents(), OPERATIONS)
+def test_an_edit_reads_as_the_original_plus_the_asked_keys_and_undo_is_exact(
+    text: bytes, operations: list[Operation]
+) -> None:
+    try:
+        edit(text, operations)
+    except YamlRefusal:
+        assume(False)
+    check_edit(text, operations)
