@@ -46,7 +46,7 @@ class _BackendFailed(Exception):
 
 def verify(host: Host) -> Iterator[Row]:
     """Run the checks one after the other, yielding each row as it is known."""
-    yield _row("LiteLLM is connected to its database", _readiness)
+    yield _row("database of LiteLLM", _readiness)
     yield _row("wrapper health", _wrapper_health)
     with ExitStack() as stack:
         keys: list[str] = []
@@ -92,7 +92,7 @@ def _virtual_key(host: Host, stack: ExitStack, keys: list[str]) -> str:
     names = gateway.models(LITELLM_PORT, key)
     keys.append(gateway.wrapper_key(key, services.environment(services.unit(WRAPPER_UNIT))))
     through = "it" if keys[0] == key else "its own key"
-    return f"LiteLLM lists {len(names)} models for it; the wrapper accepts {through}"
+    return f"{len(names)} models for it; the wrapper accepts {through}"
 
 
 def _models(keys: list[str]) -> str:

@@ -211,34 +211,32 @@ class _Walk:
         """Walk through `text`; return why the two parsers may disagree about it, if they may."""
         fingerprints = self.outline.fingerprints
         note = fingerprints.append
-        watch = self.has_question_mark
-        depth = flow_depth = 0
         frames = self.frames
+        watched = depth = flow_depth = 0
         events: Iterator[Any] = iter(yaml.CSafeLoader(text).get_event, None)
         # The common cases stand in line: one function call for each event costs half a parse.
         for event in events:
             kind = type(event)
             if kind is ScalarEvent:
-                anchor, tag = event.anchor, event.tag
-                note(hash((event.value, event.implicit, anchor, tag)))
-                if anchor is not None:
-                    self._anchor(event, 1)
-                    self.scalars[anchor] = event.value
-                if tag is not None:
-                    self._doubt("a tag may be unknown to LiteLLM", event)
-                if watch and flow_depth and "?" in event.value and not event.style:
+                anchor, tag, value = event.anchor, event.tag, event.value
+                note(hash((value, event.implicit, anchor, tag)))
+                if anchor is not None or tag is not None:
+                    self._properties(event)
+                if flow_depth and self.has_question_mark and "?" in value and not event.style:
                     self._doubt("a '?' in a flow collection needs quotation marks", event)
-                if depth == len(frames):
+                if depth == watched:
                     self._start(event)
                     self._end(event)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 anchor, tag = event.anchor, event.tag
                 note(hash((kind, anchor, tag, event.implicit)))
-                if anchor is not None:
-                    self._anchor(event, 0)
-                    self.open_anchors.append((depth, anchor, len(fingerprints) + self.extra))
-                if tag is not None:
-                    self._doubt("a tag may be unknown to LiteLLM", event)
+                if anchor is not None or tag is not None:
+                    self._properties(event)
+                    if anchor is not None:
+                        self.open_anchors.append((depth, anchor, len(fingerprints) + self.extra))
+                if depth == watched:
+                    self._start(event)
+                    watched = len(frames)
                 depth += 1
                 if event.flow_style and not flow_depth:
                     flow_depth = depth
@@ -246,8 +244,6 @@ class _Walk:
                     raise YamlRefusal(
                         f"this is nested more than {DEEPEST_NESTING} levels deep", line_of(event)
                     )
-                if depth - 1 == len(frames):
-                    self._start(event)
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 note(MAPPING_END if kind is MappingEndEvent else SEQUENCE_END)
                 if depth == flow_depth:
@@ -256,14 +252,15 @@ class _Walk:
                 if self.open_anchors and self.open_anchors[-1][0] == depth:
                     _, name, before = self.open_anchors.pop()
                     self.weights[name] = len(fingerprints) + self.extra - before + 1
-                if depth < len(frames):
+                if depth < watched:
                     frames.pop()
-                if depth == len(frames):
+                    watched = depth
+                if depth == watched:
                     self._end(event)
             elif kind is AliasEvent:
                 note(hash((AliasEvent, event.anchor)))
                 self._alias(event)
-                if depth == len(frames):
+                if depth == watched:
                     self._start(event)
                     self._end(event)
             elif kind is DocumentStartEvent:
@@ -354,11 +351,18 @@ class _Walk:
         if not value.flow_style and line_of(value) > line_of(frame.key) and column > 0:
             self.outline.indentation = column
 
-    def _anchor(self, event: NodeEvent, weight: int) -> None:
-        name = event.anchor or ""
-        if name in self.weights:
-            raise YamlRefusal(f"the anchor &{name} is defined twice", line_of(event))
-        self.weights[name] = weight
+    def _properties(self, event: NodeEvent) -> None:
+        """Take note of a node's anchor and tag; a collection's weight is known at its end."""
+        name = event.anchor
+        if name is not None:
+            if name in self.weights:
+                raise YamlRefusal(f"the anchor &{name} is defined twice", line_of(event))
+            self.weights[name] = 0
+            if isinstance(event, ScalarEvent):
+                self.weights[name] = 1
+                self.scalars[name] = event.value
+        if getattr(event, "tag", None) is not None:
+            self._doubt("a tag may be unknown to LiteLLM", event)
 
     def _alias(self, event: AliasEvent) -> None:
         name = event.anchor or ""

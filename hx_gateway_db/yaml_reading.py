@@ -30,11 +30,6 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAPPING_END = hash(MappingEndEvent)
 SEQUENCE_END = hash(SequenceEndEvent)
 
-_UNICODE_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
-# A tab behind a `#` that starts a comment is harmless wherever that `#` really stands (comment,
-# quoted or block scalar), as long as no quotation mark between them can end a quoted scalar.
-_TAB_BEFORE_COMMENT = re.compile(rb"^(?:[^#\t\r\n]|(?<=[^ \r\n])#)*\t", re.MULTILINE)
-_TAB_AFTER_QUOTE_IN_COMMENT = re.compile(rb"#[^\r\n'\"]*['\"][^\r\n]*\t")
 # Two patterns, each with a literal start, are searched nine times faster than one.
 _BLOCK_SCALAR_COMMENTS = (re.compile(rb"\|[-+0-9]{0,3}#"), re.compile(rb">[-+0-9]{0,3}#"))
 
@@ -102,12 +97,7 @@ def doubtful_text(text: bytes) -> YamlRefusal | None:
     position = -1
     if b"\t" in text:
         reason = "a tab that separates is an error to LiteLLM"
-        found = (
-            _UNICODE_LINE_BREAK.search(text)
-            or _TAB_BEFORE_COMMENT.search(text)
-            or _TAB_AFTER_QUOTE_IN_COMMENT.search(text)
-        )
-        position = found.end() - 1 if found else -1
+        position = _separating_tab(text)
     if position < 0:
         reason = "a byte order mark may stand only at the start of the file"
         position = text.find(BYTE_ORDER_MARK, 1)
@@ -118,6 +108,28 @@ def doubtful_text(text: bytes) -> YamlRefusal | None:
     if position < 0:
         return None
     return YamlRefusal(reason + TOO_LARGE, text.count(b"\n", 0, position) + 1)
+
+
+def _separating_tab(text: bytes) -> int:
+    """The offset of a tab that may separate tokens, or -1.
+
+    A tab behind a `#` that starts a comment is harmless wherever that `#` really stands (comment,
+    quoted or block scalar), as long as no quotation mark between them can end a quoted scalar.
+    """
+    position = text.find(b"\t")
+    only_newlines = text.count(b"\r") == text.count(b"\r\n") and not any(
+        line_break in text for line_break in (b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+    )
+    while position >= 0 and only_newlines:
+        start = text.rfind(b"\n", 0, position) + 1
+        stop = text.find(b"\n", position)
+        line = text[start : len(text) if stop < 0 else stop]
+        comment = 0 if line.startswith(b"#") else line.find(b" #")
+        behind = line[comment : line.rfind(b"\t")]
+        if not 0 <= comment < position - start or b"'" in behind or b'"' in behind:
+            break
+        position = text.find(b"\t", start + len(line))
+    return position
 
 
 class _RecordingLoader(yaml.SafeLoader):

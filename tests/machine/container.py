@@ -30,7 +30,7 @@ def nspawn(name: str, root: Path, *arguments: str) -> list[str]:
 def find_leader(pid: int) -> int | None:
     """The first process of the booted container that process `pid` started by `nspawn()`."""
     for child in _children(pid):
-        if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+        if _read(f"/proc/{child}/comm") == "systemd\n":
             return child
         if leader := find_leader(child):
             return leader
@@ -68,12 +68,15 @@ def remove_cgroups(name: str) -> None:
 
 
 def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def _read(path: str) -> str:
+    """The text of a file in /proc, none when its process has just ended."""
     try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-    except FileNotFoundError:
-        return []
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _cgroup_hierarchies() -> list[Path]:

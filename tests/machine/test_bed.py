@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
+import pexpect
 import pytest
 
 from tests.machine.installation import DROP_INS, GATEWAY_ENV, make_database, new_key
@@ -229,6 +230,27 @@ def test_the_query_engine_refuses_to_start_as_the_native_one_does(
     )
     assert engine.returncode == 1
     assert json.loads(engine.stderr)["error_code"] == code
+
+
+def test_machines_side_by_side_have_nothing_in_common(
+    shared_machine: Machine, machine: Machine
+) -> None:
+    machine.run(["systemctl", "stop", "redis-server", LITELLM_UNIT])
+    machine.write("/etc/only-here", "")
+    assert shared_machine.is_active("redis-server")
+    assert shared_machine.http("GET", f"{LITELLM_URL}/health/liveliness").status == 200
+    assert not shared_machine.exists("/etc/only-here")
+
+
+def test_a_terminal_in_a_machine_shows_a_dialog_and_takes_an_answer(
+    shared_machine: Machine,
+) -> None:
+    dialog = shared_machine.spawn(["whiptail", "--yesno", "Shall it work?", "10", "40"])
+    dialog.expect("Shall it work")
+    dialog.send("\r")
+    dialog.expect(pexpect.EOF)
+    dialog.close()
+    assert dialog.exitstatus == 0
 
 
 def test_without_systemd_a_machine_runs_commands_and_keeps_its_files(cold_machine: Machine) -> None:
