@@ -23,7 +23,8 @@ from hx_gateway_db.yaml_reading import (
 
 Scalar = bool | int | str
 
-_LINE_BREAKS = (b"\r\n", b"\n", b"\r", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+_UNICODE_LINE_BREAKS = (b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+_LINE_BREAKS = (b"\r\n", b"\n", b"\r", *_UNICODE_LINE_BREAKS)
 _LINE_BREAK = re.compile(rb"\r\n|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ASCII_LINE_BREAK = re.compile(rb"\r\n|[\r\n]")
 _UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
@@ -431,15 +432,17 @@ def _after_header(outline: Outline, node: Node) -> int | None:
 
 
 def _without_blanks(text: bytes, start: int, stop: int) -> int:
-    """`stop` moved back over white space, at most to `start`."""
+    """`stop` moved back over white space and line breaks, at most to `start`."""
     size = _WINDOW
     while stop > start:
         window = text[max(start, stop - size) : stop]
-        kept = len(window.rstrip(b" \t\r\n"))
-        stop -= len(window) - kept
-        if kept:
+        kept = window.rstrip(b" \t\r\n")
+        for line_break in _UNICODE_LINE_BREAKS:
+            kept = kept.removesuffix(line_break)
+        if kept == window:
             break
-        size *= 8
+        stop -= len(window) - len(kept)
+        size *= 2
     return stop
 
 

@@ -30,6 +30,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", chosen, indirect=True, scope="session")
 
 
+# First, so that the marks are there when pytest-xdist looks for them.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the chapters of one story on one machine when several processes share the tests."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "shared_machine" in item.fixturenames:
+            story = f"{item.path.stem}-{item.callspec.params['release']}"
+            item.add_marker(pytest.mark.xdist_group(story))
+
+
 @pytest.fixture(scope="session")
 def release(request: pytest.FixtureRequest) -> str:
     """The Debian release under test: "bookworm" or "trixie"."""

@@ -99,6 +99,26 @@ def test_a_gateway_that_does_not_start_with_its_database_is_put_back(
     assert_a_virtual_key_works(machine)
 
 
+def test_ctrl_c_while_the_gateway_restarts_puts_everything_back(
+    machine: Machine, deb: Path
+) -> None:
+    make_database(machine, PASSWORD)
+    machine.install(deb)
+    config = machine.read(CONFIG_YAML)
+    machine.write("/root/answers", f"PG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\n", mode=0o600)
+    run = machine.spawn(["hx-gateway-db", "apply", "--answers", "/root/answers"])
+    run.expect("Waiting for hx-litellm-gateway")
+    run.sendintr()
+    run.expect("everything is as it was", timeout=120)
+    run.expect(pexpect.EOF)
+    run.close()
+    assert run.exitstatus == 130
+    assert no_connected_db(machine)
+    assert machine.read(CONFIG_YAML) == config
+    assert not machine.exists(GATEWAY_ENV)
+    assert machine.run(["ls", "/var/lib/hx-gateway-db"]).stdout == "lock\n"
+
+
 def test_a_wrapper_with_a_key_of_its_own_is_proven_with_that_key(
     machine: Machine, deb: Path
 ) -> None:
@@ -212,6 +232,9 @@ def test_on_a_machine_without_a_gateway_everything_succeeds(
             preseed(cold_machine, answers)
         said = cold_machine.install(deb)
         assert "Traceback" not in said.stdout + said.stderr
+        if answers == existing(PASSWORD):
+            assert cold_machine.stat(GATEWAY_ENV) == "root:hx-gateway 640"
+            assert "config.yaml is not there" in said.stdout + said.stderr
         reconfigure(cold_machine)
         cold_machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
         cold_machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])

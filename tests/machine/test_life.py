@@ -121,6 +121,20 @@ def test_a_new_password_of_all_printable_characters_is_taken(machine: Machine) -
     assert all(old != new for old, new in zip(before, main_pids(machine), strict=True))
     assert_a_virtual_key_works(machine)
     assert_no_password_in_debconf(machine, PRINTABLE)
+    assert as_python_dotenv_reads_it(machine) == as_systemd_read_it(machine)
+
+
+def as_python_dotenv_reads_it(machine: Machine) -> str:
+    program = (
+        "import dotenv, sys;"
+        "print(dotenv.dotenv_values(sys.argv[1], interpolate=False)['DATABASE_URL'])"
+    )
+    return machine.run(["/usr/bin/python3", "-c", program, GATEWAY_ENV]).stdout.strip()
+
+
+def as_systemd_read_it(machine: Machine) -> str:
+    environment = machine.read(f"/proc/{main_pids(machine)[1]}/environ").split("\0")
+    return next(x for x in environment if x.startswith("DATABASE_URL=")).partition("=")[2]
 
 
 def test_a_wrong_password_is_refused_in_one_sentence_and_changes_nothing(machine: Machine) -> None:

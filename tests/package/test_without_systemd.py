@@ -177,3 +177,11 @@ def test_purge_removes_the_group_that_the_package_made(cold_machine: Machine, de
     apt(cold_machine, "purge", "hx-gateway-db")
     assert cold_machine.run(["getent", "group", "hx-gateway"], check=False).stdout == ""
     assert not cold_machine.exists("/opt/HX-Infrastructure-")
+
+
+def test_the_loaders_cache_need_not_know_libpq_yet(cold_machine: Machine, deb: Path) -> None:
+    # As when apt installs libpq5 in the same run.
+    cold_machine.run(["rm", "/etc/ld.so.cache"])
+    preseed(cold_machine, existing(PASSWORD))
+    cold_machine.install(deb)
+    assert password_in_url(cold_machine)
