@@ -24,6 +24,7 @@ from hx_gateway_db.yaml_splice import (
     Splice,
     Tree,
     apply_splices,
+    in_order,
     value_ends,
 )
 
@@ -57,7 +58,8 @@ def edit(text: bytes, operations: Sequence[Operation]) -> bytes:
     YamlRefusal when LiteLLM can't read the text or the change can't be made and proven, ValueError
     when the operations contradict each other.
     """
-    return apply_splices(text, _edit_splices(text, operations))
+    outline = Outline(text, [operation.path for operation in operations])
+    return apply_splices(text, _edit_splices(outline, operations))
 
 
 def restore(text: bytes, original: bytes, paths: Sequence[Path]) -> bytes:
@@ -70,10 +72,12 @@ def restore(text: bytes, original: bytes, paths: Sequence[Path]) -> bytes:
     if text == original:
         return text
     now, old = Outline(text, paths), Outline(original, paths)
+    reverted = _reverted(text, old, _operations_between(now, old, paths))
+    if reverted == original:
+        return original
     goal = _restoring_plan(now, old, paths)
     if not goal.changes:
         return text
-    reverted = _reverted(text, original, _operations_between(now, old, paths))
     if reverted != text:
         try:
             base = Outline(reverted, paths)
@@ -92,12 +96,10 @@ def lookup(text: bytes, path: Path) -> object:
     return value_at(Outline(text, [path]), path)
 
 
-def _edit_splices(text: bytes, operations: Sequence[Operation]) -> Alternative:
-    paths = [operation.path for operation in operations]
-    tree = _operation_tree(operations)
-    outline = Outline(text, paths)
+def _edit_splices(outline: Outline, operations: Sequence[Operation]) -> Alternative:
     plan = Plan(outline)
-    plan.value(outline.root, tree, ())
+    plan.value(outline.root, _operation_tree(operations), ())
+    paths = [operation.path for operation in operations]
     return proven(outline, plan.units, outline, plan.changes, paths)
 
 
@@ -174,30 +176,28 @@ def _operations_between(now: Outline, old: Outline, paths: Sequence[Path]) -> li
     return [operation for _, operation in sorted(found, key=lambda each: each[0])]
 
 
-def _reverted(text: bytes, original: bytes, operations: Sequence[Operation]) -> bytes:
-    """`text` without the splices that these operations make in `original`, where they are whole."""
+def _reverted(text: bytes, old: Outline, operations: Sequence[Operation]) -> bytes:
+    """`text` without the splices that these operations make in `old`, where they are whole."""
     try:
-        splices = sorted(_edit_splices(original, operations), key=lambda each: each.start)
+        splices = in_order(_edit_splices(old, operations))
+        edited = apply_splices(old.text, splices)
+        if edited == text:
+            return old.text
+        blocks = _matching_blocks(edited, text)
+        undone = []
+        shift = 0
+        for splice in splices:
+            start = splice.start + shift
+            stop = start + len(splice.text)
+            shift += len(splice.text) - (splice.stop - splice.start)
+            removed = old.text[splice.start : splice.stop]
+            for here, there, size in blocks:
+                if here <= start and stop <= here + size:
+                    undone.append(Splice(start + there - here, stop + there - here, removed))
+                    break
+        return apply_splices(text, undone)
     except YamlRefusal:
         return text
-    edited = apply_splices(original, splices)
-    if edited == text:
-        return original
-    blocks = _matching_blocks(edited, text)
-    undone = []
-    shift = 0
-    for splice in splices:
-        start = splice.start + shift
-        stop = start + len(splice.text)
-        shift += len(splice.text) - (splice.stop - splice.start)
-        for here, there, size in blocks:
-            if here <= start and stop <= here + size:
-                moved = there - here
-                undone.append(
-                    Splice(start + moved, stop + moved, original[splice.start : splice.stop])
-                )
-                break
-    return apply_splices(text, undone)
 
 
 def _matching_blocks(first: bytes, second: bytes) -> list[tuple[int, int, int]]:
@@ -205,7 +205,8 @@ def _matching_blocks(first: bytes, second: bytes) -> list[tuple[int, int, int]]:
     prefix = first.rfind(b"\n", 0, _common(first, second, from_end=False)) + 1
     suffix = min(_common(first, second, from_end=True), min(len(first), len(second)) - prefix)
     if suffix < len(first) - prefix:
-        suffix -= first.find(b"\n", len(first) - suffix) + 1 - (len(first) - suffix)
+        line = first.find(b"\n", len(first) - suffix - 1) + 1
+        suffix = len(first) - line if line else 0
     end, other_end = len(first) - suffix, len(second) - suffix
     blocks = [(0, 0, prefix), (end, other_end, suffix)]
     lines = first[prefix:end].splitlines(keepends=True)

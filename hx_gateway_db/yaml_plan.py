@@ -163,11 +163,11 @@ def proven(
     Raise YamlRefusal when none of the alternatives can be proven to.
     """
     if not changes and base is before:
-        return ()
+        return ()  # nothing to do, nothing to prove
     rest = _rest(before, units)
     for splices in _attempts(changes):
         try:
-            after = Outline(apply_splices(base.text, splices), paths)
+            after = Outline(apply_splices(base.text, splices), paths) if splices else base
         except YamlRefusal:
             continue
         if _rest(after, units) == rest and all(

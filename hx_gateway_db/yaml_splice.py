@@ -14,8 +14,15 @@ import yaml
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from hx_gateway_db.yaml_events import Node, Outline, column_of
+from hx_gateway_db.yaml_lines import (
+    LINE_BREAK,
+    REST_OF_LINE,
+    line_start,
+    newline_at,
+    without_blanks,
+    without_comments,
+)
 from hx_gateway_db.yaml_reading import (
-    BYTE_ORDER_MARK,
     MAPPING_END,
     YamlRefusal,
     scalar_fingerprint,
@@ -23,19 +30,12 @@ from hx_gateway_db.yaml_reading import (
 
 Scalar = bool | int | str
 
-_UNICODE_LINE_BREAKS = (b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
-_LINE_BREAKS = (b"\r\n", b"\n", b"\r", *_UNICODE_LINE_BREAKS)
-_LINE_BREAK = re.compile(rb"\r\n|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]")
-_ASCII_LINE_BREAK = re.compile(rb"\r\n|[\r\n]")
 _UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
-_REST_OF_LINE = re.compile(rb"[ \t]*(?:[ \t]#[^\r\n]*)?(?=\r|\n|\xc2\x85|\xe2\x80[\xa8\xa9]|\Z)")
-_HEADER_REST = re.compile(rb"(?:[ ]+[&!][^\s#]*)*" + _REST_OF_LINE.pattern)
-_BLANK_OR_COMMENT = re.compile(rb"[ \t]*(?:#.*)?", re.DOTALL)
+_HEADER_REST = re.compile(rb"(?:[ ]+[&!][^\s#]*)*" + REST_OF_LINE.pattern)
 _COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r))*( +)#")
 _COMMA = re.compile(rb"[ \t\r\n]*, *")
 _EXPLICIT_KEY = re.compile(rb"\? +\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_WINDOW = 256
 _DEFAULT_INDENTATION = 2
 
 
@@ -70,11 +70,16 @@ Tree = dict[str, Any]
 EMPTY_MAPPING = Leaf(b"{}", (hash((MappingStartEvent, None, None, True)), MAPPING_END))
 
 
+def in_order(splices: Sequence[Splice]) -> list[Splice]:
+    """The splices as they follow each other in the text, an insertion before what it precedes."""
+    return sorted(splices, key=lambda splice: (splice.start, splice.stop))
+
+
 def apply_splices(text: bytes, splices: Sequence[Splice]) -> bytes:
     """Return `text` with all splices made. Raises YamlRefusal when two of them overlap."""
     parts: list[bytes] = []
     position = 0
-    for splice in sorted(splices, key=lambda splice: (splice.start, splice.stop)):
+    for splice in in_order(splices):
         if splice.start < position:
             raise YamlRefusal("the keys stand too close together to be changed one by one")
         parts += (text[position : splice.start], splice.text)
@@ -131,8 +136,8 @@ def insert_keys(outline: Outline, node: Node, tree: Tree) -> Change:
         return _insert_in_flow(outline, node, tree)
     text = outline.text
     position, column = _block_entry(outline, node)
-    start = _line_start(text, position)
-    lines = _block(tree, column, outline, _newline(text, position))
+    start = line_start(text, position)
+    lines = _block(tree, column, outline, newline_at(text, position))
     own_line = not text[start:position].strip(b" ")
     before_first = (
         (Splice(start, start, lines),)
@@ -153,7 +158,7 @@ def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
     """Write a mapping with the keys of `tree` in place of a null (None: the empty document)."""
     text = outline.text
     if node is None or (node.parent is None and _is_empty(node)):
-        return _at_end(outline, _block(tree, 0, outline, _newline(text, len(text))))
+        return _at_end(outline, _block(tree, 0, outline, newline_at(text, len(text))))
     flow = _flow(tree, quoted=is_quoted(node))
     if not _is_empty(node):
         return replace_value(outline, node, Leaf(flow, ()))
@@ -161,17 +166,17 @@ def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
     assert node.key is not None
     in_place = _write_after_colon(outline, node, flow)
     colon = _colon(outline, node)
-    rest = _REST_OF_LINE.match(text, colon) if colon else None
+    rest = REST_OF_LINE.match(text, colon) if colon else None
     if node.parent.is_flow or rest is None:
         return (in_place,)
-    line_break = _LINE_BREAK.match(text, rest.end())
+    line_break = LINE_BREAK.match(text, rest.end())
     position = line_break.end() if line_break else len(text)
     column = column_of(node.key)
     indentation = column + (outline.indentation or _DEFAULT_INDENTATION)
     comment = _COMMENT_INDENTATION.match(text, position)
     if comment and len(comment[1]) > column:
         indentation = len(comment[1])
-    newline = _newline(text, position)
+    newline = newline_at(text, position)
     lines = _block(tree, indentation, outline, newline)
     if not line_break:
         lines = newline + lines.removesuffix(newline)
@@ -208,8 +213,8 @@ def empty_block(outline: Outline, node: Node, value: Leaf) -> Change:
         written = _write_after_colon(outline, node, value.text)
     else:
         position, _ = _block_entry(outline, node)
-        start = _line_start(outline.text, position)
-        newline = _newline(outline.text, position)
+        start = line_start(outline.text, position)
+        newline = newline_at(outline.text, position)
         written = (Splice(start, start, value.text + newline),)
     return tuple((*written, *alternative) for alternative in removal)
 
@@ -223,10 +228,10 @@ def value_ends(outline: Outline, node: Node) -> tuple[int, ...]:
     stop = outline.end(node.end_event)
     event = node.event
     if isinstance(event, ScalarEvent) and event.style in ("|", ">"):
-        return (_without_blanks(outline.text, start, stop),)
+        return (without_blanks(outline.text, start, stop),)
     if isinstance(event, MappingStartEvent | SequenceStartEvent) and not event.flow_style:
-        content = _without_blanks(outline.text, start, stop)
-        return tuple(dict.fromkeys((_without_comments(outline.text, start, stop), content)))
+        content = without_blanks(outline.text, start, stop)
+        return tuple(dict.fromkeys((without_comments(outline.text, start, stop), content)))
     return (stop,)
 
 
@@ -267,10 +272,10 @@ def _insert_in_flow(outline: Outline, node: Node, tree: Tree) -> Change:
     if node.first_key is None:
         return ((Splice(brace, brace, b", ".join(items)),),)
     first = outline.begin(node.first_key)
-    indentation = text[_line_start(text, first) : first]
+    indentation = text[line_start(text, first) : first]
     separator = b", "
     if not indentation.strip(b" "):
-        separator = b"," + _newline(text, first) + indentation
+        separator = b"," + newline_at(text, first) + indentation
     before_first = separator.join(items) + separator
     after_brace = b", ".join(items) + b", "
     return ((Splice(first, first, before_first),), (Splice(brace, brace, after_brace),))
@@ -279,9 +284,9 @@ def _insert_in_flow(outline: Outline, node: Node, tree: Tree) -> Change:
 def _at_end(outline: Outline, lines: bytes) -> Change:
     """At the end of the file, or before the `...` that ends the document."""
     text = outline.text
-    newline = _newline(text, len(text))
+    newline = newline_at(text, len(text))
     end = len(text)
-    starts_line = end == _line_start(text, end)
+    starts_line = end == line_start(text, end)
     written = lines if starts_line else newline + lines.removesuffix(newline)
     change: Change = ((Splice(end, end, written),),)
     if outline.document_end is not None:
@@ -299,7 +304,7 @@ def _write_after_colon(outline: Outline, node: Node, written: bytes) -> Alternat
     prefix = b": "
     if not node.parent.is_flow:
         column = column_of(node.parent.event)
-        prefix = _newline(outline.text, position) + b" " * column + prefix
+        prefix = newline_at(outline.text, position) + b" " * column + prefix
     return (Splice(position, position, prefix + written),)
 
 
@@ -312,9 +317,9 @@ def _remove_from_flow(outline: Outline, run: list[Node]) -> Change:
         comma = _COMMA.match(outline.text, stop)
         if comma is None:
             return (to_next,)
-        line = _line_start(outline.text, start)
-        rest = _REST_OF_LINE.match(outline.text, comma.end())
-        line_break = _LINE_BREAK.match(outline.text, rest.end()) if rest else None
+        line = line_start(outline.text, start)
+        rest = REST_OF_LINE.match(outline.text, comma.end())
+        line_break = LINE_BREAK.match(outline.text, rest.end()) if rest else None
         if line_break and not outline.text[line:start].strip(b" "):
             return ((Splice(line, line_break.end(), b""),), to_next)
         return ((Splice(start, comma.end(), b""),), to_next)
@@ -337,8 +342,8 @@ def _remove_from_block(outline: Outline, run: list[Node]) -> Change:
     text = outline.text
     start, stop = removal[0][0].start, removal[0][-1].stop
     contiguous = all(one.stop == other.start for one, other in pairwise(removal[0]))
-    if contiguous and stop == len(text) != _line_start(text, stop) and start:
-        before = start - len(_newline(text, start))
+    if contiguous and stop == len(text) != line_start(text, stop) and start:
+        before = start - len(newline_at(text, start))
         return ((Splice(before, stop, b""),), *removal)
     return removal
 
@@ -346,12 +351,12 @@ def _remove_from_block(outline: Outline, run: list[Node]) -> Change:
 def _remove_entry(outline: Outline, node: Node) -> Change:
     text = outline.text
     position = _entry_start(text, _key_start(outline, node))
-    start = _line_start(text, position)
+    start = line_start(text, position)
     alternatives: list[Alternative] = []
     for end in value_ends(outline, node):
-        rest = _REST_OF_LINE.match(text, end)
+        rest = REST_OF_LINE.match(text, end)
         if rest and not text[start:position].strip(b" "):
-            line_break = _LINE_BREAK.match(text, rest.end())
+            line_break = LINE_BREAK.match(text, rest.end())
             stop = line_break.end() if line_break else rest.end()
             alternatives.append((Splice(start, stop, b""),))
     if node.next_key is not None and text[start:position].strip(b" "):
@@ -397,7 +402,7 @@ def _key_start(outline: Outline, node: Node) -> int:
 def _key_end(outline: Outline, node: Node) -> int:
     assert node.key is not None
     end = outline.end(node.key)
-    return _without_blanks(outline.text, _key_start(outline, node), end)
+    return without_blanks(outline.text, _key_start(outline, node), end)
 
 
 def _colon(outline: Outline, node: Node) -> int | None:
@@ -419,7 +424,7 @@ def _block_entry(outline: Outline, node: Node) -> tuple[int, int]:
 
 
 def _entry_start(text: bytes, key_start: int) -> int:
-    found = _EXPLICIT_KEY.search(text, _line_start(text, key_start), key_start)
+    found = _EXPLICIT_KEY.search(text, line_start(text, key_start), key_start)
     return found.start() if found else key_start
 
 
@@ -427,58 +432,5 @@ def _after_header(outline: Outline, node: Node) -> int | None:
     """The start of the line below the one that opens the section `node`, above its comments."""
     colon = _colon(outline, node)
     rest = _HEADER_REST.match(outline.text, colon) if colon is not None else None
-    line_break = _LINE_BREAK.match(outline.text, rest.end()) if rest else None
+    line_break = LINE_BREAK.match(outline.text, rest.end()) if rest else None
     return line_break.end() if line_break else None
-
-
-def _without_blanks(text: bytes, start: int, stop: int) -> int:
-    """`stop` moved back over white space and line breaks, at most to `start`."""
-    size = _WINDOW
-    while stop > start:
-        window = text[max(start, stop - size) : stop]
-        kept = window.rstrip(b" \t\r\n")
-        for line_break in _UNICODE_LINE_BREAKS:
-            kept = kept.removesuffix(line_break)
-        if kept == window:
-            break
-        stop -= len(window) - len(kept)
-        size *= 2
-    return stop
-
-
-def _without_comments(text: bytes, start: int, stop: int) -> int:
-    """`stop` moved back over white space and whole-line comments, at most to `start`."""
-    while True:
-        stop = _without_blanks(text, start, stop)
-        line = _line_start(text, stop)
-        if not start < line < stop or not _BLANK_OR_COMMENT.fullmatch(text, line, stop):
-            return stop
-        stop = line
-
-
-def _line_start(text: bytes, position: int) -> int:
-    """Where the line at `position` starts, behind a byte order mark if it is the first."""
-    base = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
-    size = _WINDOW
-    while True:
-        low = max(base, position - size)
-        found = [
-            low_break + len(line_break)
-            for line_break in _LINE_BREAKS
-            if (low_break := text.rfind(line_break, low, position)) >= 0
-        ]
-        if found:
-            return max(found)
-        if low <= base:
-            return min(base, position)
-        size *= 8
-
-
-def _newline(text: bytes, position: int) -> bytes:
-    """The line break that the lines above `position` end in, or else the first one below."""
-    start = _line_start(text, position)
-    for line_break in (b"\r\n", b"\n", b"\r"):
-        if text.endswith(line_break, 0, start):
-            return line_break
-    found = _ASCII_LINE_BREAK.search(text, position)
-    return found[0] if found else b"\n"

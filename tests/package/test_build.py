@@ -175,7 +175,7 @@ def test_the_manual_page_is_well_formed_and_names_every_command_and_exit_status(
     commands = re.findall(r"^    ([a-z]+) ", help_text, re.M)
     assert commands
     described = re.findall(r"^       ([a-z]+)(?: \[.*)?$", text, re.M)
-    assert set(commands) <= set(described)
+    assert sorted(commands) == sorted(described)
     statuses = re.findall(r"^  (\d)  ", help_text, re.M)
     assert statuses == re.findall(r"^       (\d) ", text, re.M)
 

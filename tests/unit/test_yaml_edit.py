@@ -73,8 +73,9 @@ def same(first: object, second: object) -> bool:
 
 def expected(data: Any, operations: Sequence[Operation]) -> Any:
     """The reading `data` with the operations carried out on it."""
-    if data is None and all(isinstance(operation, RemoveKey) for operation in operations):
-        return None
+    only_removals = all(isinstance(operation, RemoveKey) for operation in operations)
+    if only_removals and not isinstance(data, dict):
+        return data
     data = dict(data or {})
     for operation in operations:
         here = data
@@ -718,7 +719,7 @@ def test_a_large_file_costs_at_most_a_few_passes_of_libyaml_and_little_memory() 
         started = time.process_time()
         edited = edit(text, [SPEND_ON, SetKey(CACHE, True)])
         ratios.append((time.process_time() - started) / bare)
-    assert min(ratios) < 3.5, ratios
+    assert min(ratios) < 3.5, ratios  # 2.7 on an idle machine
     assert restore(edited, text, [SPEND, CACHE]) == text
     tracemalloc.start()
     try:
@@ -742,7 +743,7 @@ def test_a_middling_file_about_which_the_parsers_disagree_is_read_by_the_one_tha
     assert yaml_events.ALWAYS_READ_PURELY < len(text) < yaml_reading.LARGEST_PURE_TEXT
     with pytest.raises(YamlRefusal, match="cannot start any token"):
         edit(text + b"x:\t1\n", [SPEND_ON])
-    assert check_edit(text + b"x: !!int 1\n", [SPEND_ON])
+    assert lookup(edit(text + b"x: !!int 1\n", [SPEND_ON]), SPEND) is False
 
 
 BOMB = "a0: &a0 {x: 1}\n" + "".join(
