@@ -391,7 +391,7 @@ def _is_empty(node: Node) -> bool:
     event = node.event
     if not isinstance(event, ScalarEvent) or event.start_mark is None or event.end_mark is None:
         return False
-    return event.start_mark.index == event.end_mark.index
+    return bool(event.start_mark.index == event.end_mark.index)
 
 
 def _key_start(outline: Outline, node: Node) -> int:

@@ -3,7 +3,6 @@
 import io
 import math
 import random
-import time
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
@@ -632,7 +631,7 @@ OPERATIONS = st.lists(
     )
 )
 PROPERTY = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -708,18 +707,24 @@ def models(count: int) -> bytes:
     )
 
 
-def test_a_large_file_costs_at_most_a_few_passes_of_libyaml_and_little_memory() -> None:
+def test_a_large_file_costs_two_passes_of_libyaml_none_of_the_pure_parser_and_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[str] = []
+    for name in ("CSafeLoader", "SafeLoader"):
+        loader = getattr(yaml, name)
+
+        class Counted(loader):  # type: ignore[misc, valid-type]
+            label = name
+
+            def __init__(self, stream: object) -> None:
+                passes.extend([self.label] if stream else [])
+                super().__init__(stream)
+
+        monkeypatch.setattr(yaml, name, Counted)
     text = models(10_000)
-    ratios = []
-    for _ in range(3):
-        started = time.process_time()
-        for _ in yaml.parse(text, Loader=yaml.CSafeLoader):
-            pass
-        bare = time.process_time() - started
-        started = time.process_time()
-        edited = edit(text, [SPEND_ON, SetKey(CACHE, True)])
-        ratios.append((time.process_time() - started) / bare)
-    assert min(ratios) < 3.5, ratios  # 2.7 on an idle machine
+    edited = edit(text, [SPEND_ON, SetKey(CACHE, True)])
+    assert passes == ["CSafeLoader", "CSafeLoader"]
     assert restore(edited, text, [SPEND, CACHE]) == text
     tracemalloc.start()
     try:
@@ -763,13 +768,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_soon_in_little_memory(name: str) -> None:
+def test_a_hostile_file_is_refused_in_little_memory(name: str) -> None:
     tracemalloc.start()
-    started = time.process_time()
     try:
         with pytest.raises(YamlRefusal):
             edit(HOSTILE[name], [SPEND_ON])
-        assert time.process_time() - started < 2
         assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:
         tracemalloc.stop()
@@ -782,11 +785,13 @@ def test_a_hostile_file_is_refused_soon_in_little_memory(name: str) -> None:
         b"general_settings:\n" + b"\n" * 100_000 + b"a: 1\n",
         b"litellm_settings:\n  cache:\n    - 1\n" + b"    # note\n" * 100_000 + b"  b: 1\n",
     ],
+    ids=["comments before a key", "blank lines", "comments in a removed block"],
 )
-def test_long_runs_of_comments_and_blank_lines_cost_no_more_than_their_length(text: bytes) -> None:
-    started = time.process_time()
-    edit(text, [SPEND_ON, RemoveKey(CACHE)])
-    assert time.process_time() - started < 3
+def test_long_runs_of_comments_and_blank_lines_are_kept(text: bytes) -> None:
+    # Work that grew with the square of their length would take hours here.
+    edited = edit(text, [SPEND_ON, RemoveKey(CACHE)])
+    assert lookup(edited, SPEND) is False
+    assert restore(edited, text, [SPEND, CACHE]) == text
 
 
 # --- The proof itself: an edit that went wrong must not pass.
