@@ -16,7 +16,7 @@ help: ## Say what there is to make
 deb: $(DEB) ## Build the package into build/
 
 # In a copy, so that the checkout stays as it is.
-$(DEB): $(shell find $(SOURCES) -type f ! -name '*.pyc')
+$(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 	@dpkg-checkbuilddeps || { echo "'sudo apt-get build-dep .' installs what the build needs."; exit 1; }
 	rm -rf build
 	mkdir -p build/source

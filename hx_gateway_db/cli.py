@@ -3,16 +3,16 @@
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from hx_gateway_db import __doc__ as summary
 from hx_gateway_db.errors import HxError, UsageError
+from hx_gateway_db.interruption import raise_on_signals
 
 _INTERRUPTED = 130
 _CHECK_FAILED = 6
@@ -49,7 +49,7 @@ The same names are read from the environment, where a file's answers win.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    raise_on_signals()
     terminal = _Terminal(sys.stderr)
     try:
         command: Callable[[argparse.Namespace, _Terminal], int] = options.command
@@ -77,7 +77,7 @@ class _Terminal:
 
     def say(self, line: str) -> None:
         self._replace("")
-        print(line, file=self._stream, flush=True)
+        self._print(f"{line}\n")
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._stream.isatty():
@@ -86,8 +86,13 @@ class _Terminal:
     def _replace(self, text: str) -> None:
         if text != self._shown:
             blank = f"\r{' ' * len(self._shown)}\r" if self._shown else ""
-            print(f"{blank}{text}", end="", file=self._stream, flush=True)
+            self._print(f"{blank}{text}")
             self._shown = text
+
+    def _print(self, text: str) -> None:
+        # A terminal that was closed must not stop the work.
+        with suppress(OSError):
+            print(text, end="", file=self._stream, flush=True)
 
 
 def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
@@ -200,10 +205,6 @@ def _root(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is not a folder")
     return path
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from hx_gateway_db.answers import database_choice, to_settings
 from hx_gateway_db.errors import HxError, InvalidSettings, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
+from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.plan import Plan, affected_units, plan_apply, plan_rollback, restart_pending
 from hx_gateway_db.proof import prove
@@ -152,7 +153,8 @@ def _carry_out(host: Host, plan: Plan, settings: Settings | None, progress: Prog
             if settings is not None and LITELLM_UNIT not in pending:
                 _prove(settings, host, progress)
     except BaseException as error:
-        _put_back(transaction, restarted, served, error, _secrets(host, settings), progress)
+        with held_back():
+            _put_back(transaction, restarted, served, error, _secrets(host, settings), progress)
         raise
     transaction.close()
     if pending and plan.state:

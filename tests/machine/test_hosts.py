@@ -106,13 +106,16 @@ def test_ctrl_c_while_the_gateway_restarts_puts_everything_back(
     machine.install(deb)
     config = machine.read(CONFIG_YAML)
     machine.write("/root/answers", f"PG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\n", mode=0o600)
-    run = machine.spawn(["hx-gateway-db", "apply", "--answers", "/root/answers"])
-    run.expect("Waiting for hx-litellm-gateway")
-    run.sendintr()
-    run.expect("everything is as it was", timeout=120)
-    run.expect(pexpect.EOF)
-    run.close()
-    assert run.exitstatus == 130
+    command = "hx-gateway-db apply --answers /root/answers; echo exit status $?; sleep 600"
+    machine.run(["tmux", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", command])
+
+    def seen(text: str) -> bool:
+        return text in machine.run(["tmux", "capture-pane", "-p", "-t", "s"]).stdout
+
+    machine.wait_until(lambda: seen("Waiting for hx-litellm-gateway"), 30)
+    machine.run(["tmux", "send-keys", "-t", "s", "C-c"])
+    machine.wait_until(lambda: seen("exit status 130"), 120)
+    assert seen("everything is as it was")
     assert no_connected_db(machine)
     assert machine.read(CONFIG_YAML) == config
     assert not machine.exists(GATEWAY_ENV)
