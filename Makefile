@@ -6,7 +6,7 @@
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB := build/hx-gateway-db_$(VERSION)_all.deb
 SOURCES := setup.py stdeb.cfg MANIFEST.in hx_gateway_db templates debian
-SHELL_SCRIPTS := debian/debianize $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run .ci/install
+SHELL_SCRIPTS := debian/debianize $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run debian/make-install
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
@@ -43,7 +43,7 @@ install: root ## Build, and install here with PostgreSQL and Redis beside it (as
 	apt-get update
 	apt-get build-dep --yes ./
 	$(MAKE) deb
-	.ci/install $(DEB)
+	debian/make-install $(DEB)
 
 demo: root packages $(VENV)/ready ## Show the whole story in a throwaway machine (as root)
 	$(MAKE) deb

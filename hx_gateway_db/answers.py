@@ -30,6 +30,11 @@ KEYS = (
     "RATE_LIMIT",
     "BASE",
 )
+# The specification's own variables, step 0: what is read from an environment.
+STEP_0 = (
+    *("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"),
+    *("REDIS_HOST", "REDIS_PORT", "REDIS_PASS"),
+)
 LOCAL_HOST = "127.0.0.1"
 _DEFAULTS = {
     "PG_PORT": "5432",

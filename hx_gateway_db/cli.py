@@ -42,7 +42,8 @@ answers are lines KEY=VALUE with raw values (nothing is encoded or quoted by han
   RATE_LIMIT        requests per minute that a new key may make
   BASE              the gateway's folder
 An answer that is missing keeps the present value; so does an empty password.
-The same names are read from the environment, where a file's answers win.
+Without --answers, the specification's variables are read from the environment: PG_HOST,
+PG_PORT, PG_DB, PG_USER, PG_PASS, REDIS_HOST, REDIS_PORT, REDIS_PASS.
 """
 
 
@@ -185,19 +186,17 @@ def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
-    from hx_gateway_db.answers import KEYS, parse_answers
+    from hx_gateway_db.answers import STEP_0, parse_answers
 
-    given = {key: os.environ[key] for key in KEYS if key in os.environ}
-    if options.answers == "-":
-        given |= parse_answers(sys.stdin.read(), "standard input")
-    elif options.answers:
-        try:
-            text = Path(options.answers).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise UsageError(f"{options.answers} can't be read: {reason}.") from None
-        given |= parse_answers(text, options.answers)
-    return given
+    if not options.answers:
+        return {key: os.environ[key] for key in STEP_0 if key in os.environ}
+    name = "standard input" if options.answers == "-" else options.answers
+    try:
+        data = sys.stdin.buffer.read() if options.answers == "-" else Path(name).read_bytes()
+        return parse_answers(data.decode(), name)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{name} can't be read: {reason}.") from None
 
 
 def _root(text: str) -> Path:

@@ -8,8 +8,9 @@ from hx_gateway_db.layout import Layout
 from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.urls import database_url, redis_url
 
-_INSTALLED = Path("/usr/share/hx-gateway-db/templates")
-_CHECKOUT = Path(__file__).resolve().parent.parent / "templates"
+_PARENT = Path(__file__).resolve().parent.parent
+_IN_CHECKOUT = (_PARENT / "setup.py").is_file()
+_TEMPLATES = _PARENT / "templates" if _IN_CHECKOUT else Path("/usr/share/hx-gateway-db/templates")
 
 
 def gateway_env(settings: Settings) -> str:
@@ -41,9 +42,8 @@ def cache_drop_in(cache: Cache) -> str:
 
 
 def _render(name: str, **values: object) -> str:
-    folder = _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

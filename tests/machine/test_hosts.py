@@ -22,6 +22,7 @@ from tests.machine.machine import CONFIG_YAML, MASTER_KEY, Machine
 PASSWORD = "correct horse"
 DOWN, ENTER, TAB = "\x1b[B", "\r", "\t"
 LITELLM, WRAPPER = UNITS
+POSTINST = "/var/lib/dpkg/info/hx-gateway-db.postinst"
 
 
 def test_a_person_installs_through_the_dialog(machine: Machine, deb: Path) -> None:
@@ -196,6 +197,8 @@ def test_an_install_without_answers_configures_nothing_and_says_how(
     assert main_pids(machine) == before
     assert machine.read(CONFIG_YAML) == config
     assert not machine.exists(GATEWAY_ENV)
+    machine.run([POSTINST, "abort-upgrade", "99"])
+    assert not machine.exists(GATEWAY_ENV)
     machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
     assert main_pids(machine) == before
 
@@ -219,6 +222,12 @@ def test_without_systemd_the_files_are_written_and_taken_away(
         cold_machine.read(GATEWAY_ENV)
     )
     assert "Nothing to change" in reconfigure(cold_machine)
+    wired = cold_machine.read(CONFIG_YAML)
+    cold_machine.run(["hx-gateway-db", "rollback"])
+    assert cold_machine.read(CONFIG_YAML) != wired
+    cold_machine.run([POSTINST, "abort-remove"])
+    assert cold_machine.read(CONFIG_YAML) == wired
+    assert all(cold_machine.exists(path) for path in DROP_INS)
     cold_machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
     assert cold_machine.read(CONFIG_YAML) == original
     assert not cold_machine.exists(GATEWAY_ENV)
