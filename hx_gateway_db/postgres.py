@@ -142,17 +142,22 @@ def serve() -> None:
         )
         return
     with connection:
-        if not request.probe:
-            sys.stdout.write(_provision(connection, request))
+        if request.probe:
+            return
+        try:
+            _provision(connection, request)
+        except psycopg.Error as error:
+            reason = str(error).strip().split("\n")[0]
+            sys.stdout.write(f"PostgreSQL does not make the role or database: {reason}")
 
 
-def _provision(connection: "psycopg.Connection[tuple[Any, ...]]", request: _Request) -> str:
+def _provision(connection: "psycopg.Connection[tuple[Any, ...]]", request: _Request) -> None:
     role, database = sql.Identifier(request.user), sql.Identifier(request.database)
-    # As psql's \\password does: the server, and so its log, never sees the password itself.
+    # As psql's own command for it does: the server, and so its log, never sees the password itself.
     verifier = connection.pgconn.encrypt_password(request.password.encode(), request.user.encode())
     password = sql.Literal(verifier.decode())
     row = connection.execute(
-        "SELECT shobj_description(oid, 'pg_authid'), rolsuper FROM pg_roles WHERE rolname = %s",
+        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s",
         [request.user],
     ).fetchone()
     if row is None:
@@ -172,7 +177,6 @@ def _provision(connection: "psycopg.Connection[tuple[Any, ...]]", request: _Requ
         connection.execute(
             sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(_MADE_BY))
         )
-    return ""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from hx_gateway_db.yaml_edit import YamlRefusal
 def prove(database: Postgres, config: bytes) -> list[str]:
     """See that LiteLLM's tables are there and that a short-lived virtual key works.
 
-    `config` is LiteLLM's config.yaml. Returns what could not be checked, and why.
+    `config` is LiteLLM's config.yaml. Returns what was proven, and what could not be and why.
     Raises ProofFailed when the gateway answers as one without its database.
     """
     state = gateway.database_state()
@@ -29,17 +29,20 @@ def prove(database: Postgres, config: bytes) -> list[str]:
     master = find_master_key(config)
     if master is None:
         return [
-            "Neither config.yaml nor the unit's environment has a master key:"
-            " the check with a virtual key was skipped."
+            "LiteLLM is connected and has its tables. Neither config.yaml nor the unit's"
+            " environment has a master key: the check with a virtual key was skipped."
         ]
     wrapper = services.unit(WRAPPER_UNIT)
     with gateway.virtual_key(master) as key:
         gateway.models(LITELLM_PORT, key)
         if not wrapper.running:
-            return [f"{WRAPPER_UNIT} is not running: the check through it was skipped."]
+            return [
+                "A virtual key works: the gateway has its database.",
+                f"{WRAPPER_UNIT} is not running: the check through it was skipped.",
+            ]
         own = gateway.wrapper_key(key, services.environment(wrapper))
         gateway.models(WRAPPER_PORT, own)
-    return []
+    return ["A virtual key works: the gateway has its database."]
 
 
 def find_master_key(config: bytes) -> str | None:

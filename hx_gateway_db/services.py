@@ -101,10 +101,9 @@ def environment(running: Unit) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in entries if "=" in entry)
 
 
-def journal(name: str, invocation: str, lines: int = 12) -> str:
-    """The last lines that a unit logged in one run; not redacted yet."""
-    command = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}"]
-    command += [f"_SYSTEMD_INVOCATION_ID={invocation}"] if invocation else [f"--unit={name}"]
+def journal(name: str, lines: int = 12) -> str:
+    """The last lines that a unit logged; not redacted yet."""
+    command = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={name}"]
     return _run(command, _QUERY_SECONDS).stdout.strip()
 
 

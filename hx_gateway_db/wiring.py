@@ -4,7 +4,7 @@ import secrets
 import string
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from hx_gateway_db.proof import prove
 from hx_gateway_db.redaction import redact
 from hx_gateway_db.services import ServiceFailed, Unit
 from hx_gateway_db.settings import Settings
+from hx_gateway_db.state import State
 from hx_gateway_db.transaction import Transaction, interrupted, lock
 
 # LiteLLM's migrations on an empty database take most of it; a crash is noticed at once.
@@ -62,17 +63,17 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> Outcome:
         plan = plan_apply(settings, host, moved_from)
         if plan.empty:
             return Outcome("Nothing to change: the gateway is wired as answered.", False)
-        online = host.layout.live and services.available()
+        online = _online(host)
         if database_choice(given) == "local":
-            if not postgres.server_here(settings.postgres.port) and not online:
+            if not online and not postgres.server_here(settings.postgres.port):
                 return Outcome(f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}", False)
             progress.say(f"Making the role and database {settings.postgres.database}.")
             postgres.provision(settings.postgres)
             plan = plan_apply(settings, host, moved_from, settings.postgres.database)
         if online:
-            progress.say("Checking the database and Redis.")
+            progress.say(f"Checking the database{' and Redis' if settings.redis else ''}.")
             check(settings)
-        _carry_out(host, plan, settings, progress)
+        _begin(host, plan, settings, progress).carry_out()
         for note in plan.notes:
             progress.say(note)
         if not online:
@@ -92,7 +93,7 @@ def rollback(root: Path, progress: Progress) -> Outcome:
         plan = plan_rollback(host)
         if plan.empty:
             return Outcome("Nothing is wired: nothing to roll back.", False)
-        _carry_out(host, plan, None, progress)
+        _begin(host, plan, None, progress).carry_out()
         return Outcome("The gateway is without a database again.", True)
 
 
@@ -135,51 +136,127 @@ def recover(root: Path, progress: Progress) -> None:
     left.transaction.close()
 
 
-def _carry_out(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> None:
-    root = host.layout.root
-    transaction = Transaction.begin(root, plan.changes)
-    online = host.layout.live and services.available() and bool(plan.restart)
+@dataclass
+class _Run:
+    """A plan being carried out; `settings` is None for a rollback.
+
+    `served` says which units answered before, `restarted` which were restarted so far and
+    `pending` which policy-rc.d forbids to restart.
+    """
+
+    host: Host
+    plan: Plan
+    settings: Settings | None
+    progress: Progress
+    online: bool
+    served: Mapping[str, bool]
+    restarted: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+    def carry_out(self) -> None:
+        """Change the files, restart, prove; or put everything back and raise why."""
+        transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
+        try:
+            transaction.write()
+            if self.online:
+                transaction.services_begin()
+                self._restart()
+                self._prove()
+        except BaseException as error:
+            with held_back():
+                self._put_back(transaction, error)
+            raise
+        transaction.close()
+        if self.pending and self.plan.state:
+            self._remember(self.plan.state)
+
+    def _restart(self) -> None:
+        services.daemon_reload()
+        for name in self.plan.restart:
+            unit = services.unit(name)
+            if not unit.wanted:
+                self.progress.say(unit.why_left_alone())
+            elif services.policy_forbids(name):
+                self.progress.say(
+                    f"policy-rc.d forbids restarting {name}: it runs with the old files."
+                )
+                self.pending.append(name)
+            else:
+                self.restarted.append(name)
+                self._restart_unit(name)
+
+    def _restart_unit(self, name: str) -> None:
+        started = time.monotonic()
+        unit = services.restart(name)
+        if self.settings is None and not self.served[name]:
+            # A gateway that is broken already must not keep the package from being removed.
+            self.progress.say(f"{name} is restarted; it did not answer before.")
+            return
+        _wait_until_ready(unit, self.progress)
+        self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
+
+    def _prove(self) -> None:
+        if self.settings is None or LITELLM_UNIT in self.pending:
+            return
+        if not services.unit(LITELLM_UNIT).running:
+            self.progress.say(f"{LITELLM_UNIT} does not run: the proof was skipped.")
+            return
+        layout = self.host.layout
+        config = read_host(layout.root, layout.base).files[layout.config_yaml]
+        for line in prove(self.settings.postgres, config.content if config else b""):
+            self.progress.say(line)
+
+    def _put_back(self, transaction: Transaction, error: BaseException) -> None:
+        """Undo, and raise what has happened; returns only for an error that is no HxError."""
+        failed = isinstance(error, ServiceFailed | ProofFailed)
+        reason = str(error)
+        if failed and self.restarted:
+            name = self.restarted[-1]
+            reason += f"\n{name} said last:\n{_indented(services.journal(name))}"
+        reason = redact(reason, self._secrets())
+        self.progress.say("That did not work: putting everything back.")
+        foreign = transaction.undo()
+        try:
+            if self.online:
+                services.daemon_reload()
+            for name in self.restarted:
+                unit = services.restart(name)
+                if self.served[name]:
+                    _wait_until_ready(unit, self.progress)
+        except ServiceFailed as failure:
+            raise NotRolledBack(
+                f"{reason}\nThe files are as before, but the gateway does not serve: {failure}"
+            ) from None
+        transaction.close()
+        others = "".join(f"\n{path} was changed by somebody else: left alone." for path in foreign)
+        if failed:
+            raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
+        if isinstance(error, HxError):
+            raise Refused(f"{reason} Everything is as it was.{others}") from None
+
+    def _remember(self, state: State) -> None:
+        host = read_host(self.host.layout.root, self.host.layout.base)
+        changes = restart_pending(host, state, tuple(self.pending))
+        transaction = Transaction.begin(host.layout.root, changes)
+        transaction.write()
+        transaction.close()
+
+    def _secrets(self) -> tuple[str, ...]:
+        before = self.host.settings.secrets if self.host.settings else ()
+        return (*before, *(self.settings.secrets if self.settings else ()))
+
+
+def _begin(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> _Run:
+    online = _online(host) and bool(plan.restart)
     served = {
         LITELLM_UNIT: online and gateway.alive(),
         WRAPPER_UNIT: online and gateway.wrapper_alive(),
     }
-    restarted: list[str] = []
-    pending: tuple[str, ...] = ()
-    try:
-        transaction.write()
-        if online:
-            transaction.services_begin()
-            pending = _restart(plan, settings, restarted, progress)
-            if settings is not None and LITELLM_UNIT not in pending:
-                _prove(settings, host, progress)
-    except BaseException as error:
-        with held_back():
-            _put_back(transaction, restarted, served, error, _secrets(host, settings), progress)
-        raise
-    transaction.close()
-    if pending and plan.state:
-        _remember(root, plan, pending)
+    return _Run(host, plan, settings, progress, online, served)
 
 
-def _restart(
-    plan: Plan, settings: Settings | None, restarted: list[str], progress: Progress
-) -> tuple[str, ...]:
-    """Restart the plan's units, noting each in `restarted`; returns those that policy forbids."""
-    services.daemon_reload()
-    pending = []
-    for name in plan.restart:
-        unit = services.unit(name)
-        if not unit.wanted:
-            progress.say(unit.why_left_alone())
-        elif services.policy_forbids(name):
-            progress.say(f"policy-rc.d forbids restarting {name}: it runs with the old files.")
-            pending.append(name)
-        else:
-            restarted.append(name)
-            started = time.monotonic()
-            _wait_until_ready(services.restart(name), progress)
-            progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
-    return tuple(pending)
+def _online(host: Host) -> bool:
+    return host.layout.live and services.available()
 
 
 def _wait_until_ready(unit: Unit, progress: Progress) -> None:
@@ -195,66 +272,6 @@ def _wait_until_ready(unit: Unit, progress: Progress) -> None:
             raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.")
         progress.waiting(unit.name, seconds)
         time.sleep(_POLL_SECONDS)
-
-
-def _prove(settings: Settings, host: Host, progress: Progress) -> None:
-    unit = services.unit(LITELLM_UNIT)
-    if not unit.running:
-        progress.say(f"{LITELLM_UNIT} does not run: the check with a virtual key was skipped.")
-        return
-    config = read_host(host.layout.root, host.layout.base).files[host.layout.config_yaml]
-    for note in prove(settings.postgres, config.content if config else b""):
-        progress.say(note)
-    progress.say("A virtual key works: the gateway has its database.")
-
-
-def _put_back(
-    transaction: Transaction,
-    restarted: list[str],
-    served: Mapping[str, bool],
-    error: BaseException,
-    secret: tuple[str, ...],
-    progress: Progress,
-) -> None:
-    """Undo, and raise what has happened; returns only for an error that is no fault of the run."""
-    log = "".join(
-        f"\n{name} said last:\n{_indented(services.journal(name, ''))}"
-        for name in restarted
-        if isinstance(error, ServiceFailed | ProofFailed) and name == restarted[-1]
-    )
-    reason = redact(f"{error}{log}", secret)
-    progress.say("That did not work: putting everything back.")
-    foreign = transaction.undo()
-    try:
-        if restarted:
-            services.daemon_reload()
-        for name in restarted:
-            unit = services.restart(name)
-            if served[name]:
-                _wait_until_ready(unit, progress)
-    except ServiceFailed as failure:
-        raise NotRolledBack(
-            f"{reason}\nThe files are as before, but the gateway does not serve: {failure}"
-        ) from None
-    transaction.close()
-    changed = "".join(f"\n{path} was changed by somebody else and left alone." for path in foreign)
-    if isinstance(error, ServiceFailed | ProofFailed):
-        raise RolledBack(f"{reason}\nEverything was put back.{changed}") from None
-    if isinstance(error, HxError):
-        raise Refused(f"{reason} Everything is as it was.{changed}") from None
-
-
-def _remember(root: Path, plan: Plan, pending: tuple[str, ...]) -> None:
-    host = read_host(root, plan.layout.base)
-    assert plan.state
-    transaction = Transaction.begin(root, restart_pending(host, plan.state, pending))
-    transaction.write()
-    transaction.close()
-
-
-def _secrets(host: Host, settings: Settings | None) -> tuple[str, ...]:
-    old = host.settings.secrets if host.settings else ()
-    return (*old, *(settings.secrets if settings else ()))
 
 
 def _indented(text: str) -> str:

@@ -123,6 +123,22 @@ def test_ctrl_c_while_the_gateway_restarts_puts_everything_back(
     assert machine.run(["ls", "/var/lib/hx-gateway-db"]).stdout == "lock\n"
 
 
+def test_a_gateway_that_is_broken_does_not_keep_the_package_from_being_removed(
+    machine: Machine, deb: Path
+) -> None:
+    make_database(machine, PASSWORD)
+    preseed(machine, existing(PASSWORD))
+    machine.install(deb)
+    drop_in = f"/etc/systemd/system/{LITELLM}.d/99-site.conf"
+    machine.write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    machine.run(["systemctl", "daemon-reload"])
+    machine.run(["systemctl", "restart", LITELLM])
+    machine.wait_until(lambda: not machine.is_active(LITELLM), 10)
+    said = machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    assert "it did not answer before" in said.stdout + said.stderr
+    assert not any(machine.exists(path) for path in (*DROP_INS, GATEWAY_ENV))
+
+
 def test_a_wrapper_with_a_key_of_its_own_is_proven_with_that_key(
     machine: Machine, deb: Path
 ) -> None:
