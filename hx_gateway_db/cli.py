@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from hx_gateway_db import __doc__ as summary
-from hx_gateway_db.errors import HxError, UsageError
+from hx_gateway_db.errors import HxError, Refused, UsageError
 from hx_gateway_db.interruption import raise_on_signals
 
 _INTERRUPTED = 130
@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        terminal.say(f"hx-gateway-db: {error.filename or 'the system'}: {error.strerror}.")
+        return Refused.exit_status
     except KeyboardInterrupt:
         terminal.say("hx-gateway-db: interrupted; everything is as it was.")
         return _INTERRUPTED

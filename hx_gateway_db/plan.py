@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from hx_gateway_db import config_yaml, drop_in, env_file, render
+from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import exists
 from hx_gateway_db.host import Host, free_system_group_id
@@ -29,7 +30,6 @@ from hx_gateway_db.redaction import redact
 from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, Metadata
 from hx_gateway_db.state import State, dump
-from hx_gateway_db.transaction import Changes, FileChange, Group
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 _Result = TypeVar("_Result")

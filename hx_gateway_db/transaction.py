@@ -2,56 +2,25 @@
 
 The journal holds every file as it was and as it shall be, and is on disk before the first
 change. While it exists the changes are not final: whoever comes next undoes them. Closing it is
-one rename. Nothing else in this package writes files.
+one rename. Nothing else in this package writes files that somebody else reads.
 """
 
-import base64
 import errno
-import fcntl
-import json
 import os
-import shutil
 import subprocess
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.folders import exists, open_folder
+from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
 from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take, take_in
 
-_LOCK_SECONDS = 5.0
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """A file as it was read (None: missing) and as it shall be (None: gone)."""
-
-    path: PurePosixPath
-    before: FileImage | None
-    after: FileImage | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """A system group to be made."""
-
-    name: str
-    gid: int
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a transaction does; `empty_folders` are removed afterwards if nothing is in them."""
-
-    files: tuple[FileChange, ...]
-    group: Group | None = None
-    empty_folders: tuple[PurePosixPath, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,35 +31,14 @@ class Interrupted:
     restarted: bool
 
 
-@contextmanager
-def lock(root: Path, command: str) -> Iterator[None]:
-    """Hold the package's lock on the host at `root`. Raises Refused naming who holds it."""
-    try:
-        folder = _real(root, STATE_FOLDER)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Refused(f"{_real(root, STATE_FOLDER)} can't be used: {error.strerror}.") from None
-    with open(descriptor, "r+") as file:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                holder = file.read().strip() or "another run"
-                raise Refused(f"{holder} is at work on this host: try again when it has ended.")
-            time.sleep(0.1)
-        file.truncate(0)
-        file.write(f"hx-gateway-db {command} (process {os.getpid()})\n")
-        file.flush()
-        yield
-
-
 class Transaction:
-    """One set of changes, open until `commit` or `close_undone`."""
+    """One set of changes, open until `close`."""
 
     def __init__(self, root: Path, changes: Changes, folders: Sequence[PurePosixPath]) -> None:
         self._root = root
         self._changes = changes
-        self.made_folders = tuple(folders)
+        self._folders = tuple(folders)
+        self._journal = Journal(root)
 
     @property
     def files(self) -> tuple[FileChange, ...]:
@@ -101,10 +49,9 @@ class Transaction:
         """Write the journal. Raises Refused, with nothing changed, when that fails."""
         transaction = cls(root, changes, _missing_folders(root, changes))
         try:
-            transaction._write_journal()
+            transaction._journal.begin(changes, transaction._folders)
         except OSError as error:
-            with suppress(OSError):
-                shutil.rmtree(_real(root, STATE_FOLDER / "journal.new"))
+            transaction._journal.clear()
             raise Refused(
                 f"the journal in {STATE_FOLDER} can't be written: {error.strerror}."
                 " Nothing was changed."
@@ -116,7 +63,7 @@ class Transaction:
         try:
             if self._changes.group:
                 _make_group(self._root, self._changes.group)
-            for folder in self.made_folders:
+            for folder in self._folders:
                 _make_folder(self._root, folder)
             for change in self._changes.files:
                 _replace(self._root, change.path, change.before, change.after)
@@ -127,10 +74,14 @@ class Transaction:
             raise Refused(f"writing failed: {where}{error.strerror}.") from None
 
     def services_begin(self) -> None:
-        """Note in the journal that units are about to be restarted with the new files."""
-        marker = _real(self._root, STATE_FOLDER / "journal" / "services")
-        marker.touch(mode=0o600)
-        _sync_folder(marker.parent)
+        """Note in the journal that units are about to be restarted with the new files.
+
+        Raises Refused when that fails; call `undo` then.
+        """
+        try:
+            self._journal.services_begin()
+        except OSError as error:
+            raise Refused(f"the journal can't be written: {error.strerror}.") from None
 
     def undo(self) -> tuple[PurePosixPath, ...]:
         """Put every file back, and return those that somebody else has changed since.
@@ -143,7 +94,7 @@ class Transaction:
                 for change in reversed(self._changes.files)
                 if not _put_back(self._root, change)
             )
-            for folder in reversed(self.made_folders):
+            for folder in reversed(self._folders):
                 _remove_if_empty(self._root, folder)
             if self._changes.group:
                 _remove_group(self._root, self._changes.group)
@@ -151,42 +102,22 @@ class Transaction:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise NotRolledBack(
                 f"the files can't be put back: {reason} The journal in {STATE_FOLDER} keeps them;"
-                " mend that and run 'hx-gateway-db status'."
+                " mend that, then run 'hx-gateway-db apply' again."
             ) from None
         return foreign
 
     def close(self) -> None:
-        """Make the outcome final: the changes after `write`, or their absence after `undo`."""
-        folder = _real(self._root, STATE_FOLDER)
-        os.rename(folder / "journal", folder / "journal.old")
-        _sync_folder(folder)
-        shutil.rmtree(folder / "journal.old")
+        """Make the outcome final: the changes after `write`, or their absence after `undo`.
 
-    def _write_journal(self) -> None:
-        folder = _real(self._root, STATE_FOLDER)
-        new = folder / "journal.new"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700)
-        files = [
-            {
-                "path": str(change.path),
-                "before": _save_image(new / f"{number}.before", change.before),
-                "after": _save_image(new / f"{number}.after", change.after),
-            }
-            for number, change in enumerate(self._changes.files)
-        ]
-        group = self._changes.group
-        text = json.dumps(
-            {
-                "files": files,
-                "folders": [str(path) for path in self.made_folders],
-                "group": [group.name, group.gid] if group else None,
-            }
-        )
-        _write_private(new / "journal.json", text.encode())
-        _sync_folder(new)
-        os.rename(new, folder / "journal")
-        _sync_folder(folder)
+        Raises NotRolledBack when that fails.
+        """
+        try:
+            self._journal.close()
+        except OSError as error:
+            raise NotRolledBack(
+                f"the journal in {STATE_FOLDER} can't be closed: {error.strerror}. The next run"
+                " will put the files back as they were before this one."
+            ) from None
 
 
 def interrupted(root: Path) -> Interrupted | None:
@@ -194,45 +125,12 @@ def interrupted(root: Path) -> Interrupted | None:
 
     Raises NotRolledBack when the journal can't be read.
     """
-    folder = _real(root, STATE_FOLDER)
-    for leftover in ("journal.new", "journal.old"):
-        shutil.rmtree(folder / leftover, ignore_errors=True)
-    journal = folder / "journal"
-    if not journal.is_dir():
+    journal = Journal(root)
+    journal.clear()
+    entry = journal.read()
+    if entry is None:
         return None
-    try:
-        data = json.loads((journal / "journal.json").read_bytes())
-        changes = Changes(
-            files=tuple(
-                FileChange(
-                    PurePosixPath(entry["path"]),
-                    _load_image(journal / f"{number}.before", entry["before"]),
-                    _load_image(journal / f"{number}.after", entry["after"]),
-                )
-                for number, entry in enumerate(data["files"])
-            ),
-            group=Group(*data["group"]) if data["group"] else None,
-        )
-        folders = [PurePosixPath(path) for path in data["folders"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotRolledBack(
-            f"the journal of an interrupted run in {journal} can't be read ({error});"
-            " its *.before files are the files as they were."
-        ) from None
-    return Interrupted(Transaction(root, changes, folders), (journal / "services").exists())
-
-
-def _real(root: Path, path: PurePosixPath) -> Path:
-    # Only for our own state folder, whose parents belong to root.
-    return root / path.relative_to("/")
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return Interrupted(Transaction(root, entry.changes, entry.folders), entry.restarting)
 
 
 def _missing_folders(root: Path, changes: Changes) -> list[PurePosixPath]:
@@ -361,42 +259,3 @@ def _remove_group(root: Path, group: Group) -> None:
 
 def _prefix(root: Path) -> list[str]:
     return [] if root == Path("/") else ["--prefix", str(root)]
-
-
-def _save_image(blob: Path, image: FileImage | None) -> dict[str, Any] | None:
-    if image is None:
-        return None
-    _write_private(blob, image.content)
-    metadata = image.metadata
-    return {
-        "uid": metadata.uid,
-        "gid": metadata.gid,
-        "mode": metadata.mode,
-        "attributes": [
-            [name, base64.b64encode(value).decode()] for name, value in metadata.attributes
-        ],
-    }
-
-
-def _load_image(blob: Path, entry: dict[str, Any] | None) -> FileImage | None:
-    if entry is None:
-        return None
-    attributes = tuple((name, base64.b64decode(value)) for name, value in entry["attributes"])
-    metadata = Metadata(entry["uid"], entry["gid"], entry["mode"], attributes)
-    return FileImage(blob.read_bytes(), metadata)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, _NEW_FILE, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,13 +15,14 @@ from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
+from hx_gateway_db.lock import lock
 from hx_gateway_db.plan import Plan, affected_units, plan_apply, plan_rollback, restart_pending
 from hx_gateway_db.proof import prove
 from hx_gateway_db.redaction import redact
 from hx_gateway_db.services import ServiceFailed, Unit
 from hx_gateway_db.settings import Settings
 from hx_gateway_db.state import State
-from hx_gateway_db.transaction import Transaction, interrupted, lock
+from hx_gateway_db.transaction import Transaction, interrupted
 
 # LiteLLM's migrations on an empty database take most of it; a crash is noticed at once.
 _READY_SECONDS = 240.0

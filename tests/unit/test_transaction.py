@@ -6,9 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from hx_gateway_db.changes import Changes, FileChange
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.lock import lock
 from hx_gateway_db.snapshot import FileImage, Metadata, take
-from hx_gateway_db.transaction import Changes, FileChange, Transaction, interrupted, lock
+from hx_gateway_db.transaction import Transaction, interrupted
 
 OLD, NEW, GONE = (PurePosixPath(f"/etc/{name}") for name in ("old", "new.d/new", "gone"))
 
@@ -125,7 +127,7 @@ def test_journal_and_state_folder_are_private(root: Path) -> None:
 def test_a_second_run_is_told_who_holds_the_lock(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hx_gateway_db.transaction._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("hx_gateway_db.lock._LOCK_SECONDS", 0.2)
     with (
         lock(root, "apply"),
         pytest.raises(Refused, match=rf"hx-gateway-db apply \(process {os.getpid()}\)"),
