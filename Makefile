@@ -36,8 +36,8 @@ check: $(VENV)/ready ## The tests that take seconds and need no root
 test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check
 	$(MAKE) deb
-	HX_DEB=$(DEB) $(PYTHON) -m pytest tests/package
-	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup tests/machine
+	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --durations 10 \
+	    tests/package tests/machine
 
 install: root ## Build, and install here with PostgreSQL and Redis beside it (as root)
 	apt-get update
