@@ -24,15 +24,16 @@ exit status:
   4  changed, did not work, and rolled back
   5  could not roll back: the message says what is left to do
   6  verify: at least one check failed
+  130  interrupted, and everything put back
 
-files:
-  BASE/config/api-gateway/gateway.env          the credentials, root:hx-gateway 0640
-  BASE/config/api-gateway/config.yaml          LiteLLM's configuration
-  /etc/systemd/system/UNIT.service.d/30-db.conf, 40-cache.conf
-  /var/lib/hx-gateway-db                       what is needed to undo it all
+files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
+  BASE/config/api-gateway/gateway.env    the credentials, root:hx-gateway 0640
+  BASE/config/api-gateway/config.yaml    LiteLLM's configuration
+  /etc/systemd/system/UNIT.service.d/    30-db.conf and 40-cache.conf
+  /var/lib/hx-gateway-db/                what is needed to undo it all
 """
 _ANSWERS = """\
-answers are lines KEY=VALUE with raw values (nothing is encoded or quoted by hand):
+answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
   DATABASE          local (make one on this machine), existing, or later
   PG_HOST PG_PORT PG_DB PG_USER PG_PASS PG_SSLMODE
   REDIS             true or false
@@ -42,8 +43,12 @@ answers are lines KEY=VALUE with raw values (nothing is encoded or quoted by han
   RATE_LIMIT        requests per minute that a new key may make
   BASE              the gateway's folder
 An answer that is missing keeps the present value; so does an empty password.
-Without --answers, the specification's variables are read from the environment: PG_HOST,
-PG_PORT, PG_DB, PG_USER, PG_PASS, REDIS_HOST, REDIS_PORT, REDIS_PASS.
+Without --answers, the specification's variables are read from the environment:
+PG_HOST PG_PORT PG_DB PG_USER PG_PASS REDIS_HOST REDIS_PORT REDIS_PASS.
+
+examples:
+  hx-gateway-db plan --answers /root/answers
+  printf 'PG_PASS=%s\\n' "$new" | hx-gateway-db apply --answers -
 """
 
 
