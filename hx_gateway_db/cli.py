@@ -82,6 +82,8 @@ class _Terminal:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
+        self._watched = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._shown = ""
 
     def say(self, line: str) -> None:
@@ -89,7 +91,7 @@ class _Terminal:
         self._print(f"{line}\n")
 
     def waiting(self, what: str, seconds: float) -> None:
-        if self._stream.isatty():
+        if self._watched:
             self._replace(f"Waiting for {what} ... {seconds:.0f} s")
 
     def _replace(self, text: str) -> None:

@@ -44,7 +44,7 @@ def _tell(machine: Machine, deb: Path) -> None:
     said = machine.install(deb)
     lines = (said.stdout + said.stderr).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("Setting up hx-gateway-db"))
-    _print(line for line in lines[start:] if not line.startswith("Processing"))
+    _print(line for line in lines[start:] if not line.startswith(("Processing", "debconf:")))
 
     _title("The proof")
     _run(machine, "hx-gateway-db", "status")
