@@ -76,6 +76,8 @@ def daemon_reload() -> None:
 
 def restart(name: str) -> Unit:
     """Restart a unit and return it as it is then. Raises ServiceFailed."""
+    # A unit that has just crashed often could else not be started (StartLimitBurst=).
+    _run(["systemctl", "reset-failed", name], _QUERY_SECONDS)
     _checked(["systemctl", "restart", name], _RESTART_SECONDS)
     return unit(name)
 

@@ -121,7 +121,7 @@ def check(settings: Settings) -> None:
 
 
 def recover(root: Path, progress: Progress) -> None:
-    """Undo what an interrupted run left. Raises NotRolledBack."""
+    """Undo what an interrupted run left. Raises NotRolledBack when a file can't be put back."""
     left = interrupted(root)
     if left is None:
         return
@@ -130,10 +130,14 @@ def recover(root: Path, progress: Progress) -> None:
     for path in foreign:
         progress.say(f"{path} was changed by somebody else since: left as it is now.")
     if left.restarted and root == Path("/") and services.available():
-        services.daemon_reload()
-        for name in affected_units(left.transaction.files):
-            if services.unit(name).wanted:
-                services.restart(name)
+        try:
+            services.daemon_reload()
+            for name in affected_units(left.transaction.files):
+                if services.unit(name).wanted:
+                    services.restart(name)
+        except ServiceFailed as error:
+            # The files are back; what is asked for now must not wait for the unit's own trouble.
+            progress.say(str(error))
     left.transaction.close()
 
 
@@ -188,13 +192,19 @@ class _Run:
 
     def _restart_unit(self, name: str) -> None:
         started = time.monotonic()
-        unit = services.restart(name)
         if self.settings is None and not self.served[name]:
             # A gateway that is broken already must not keep the package from being removed.
-            self.progress.say(f"{name} is restarted; it did not answer before.")
+            self._restart_broken(name)
             return
-        _wait_until_ready(unit, self.progress)
+        _wait_until_ready(services.restart(name), self.progress)
         self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
+
+    def _restart_broken(self, name: str) -> None:
+        try:
+            services.restart(name)
+            self.progress.say(f"{name} is restarted; it did not answer before.")
+        except ServiceFailed as error:
+            self.progress.say(f"{error} It did not answer before either.")
 
     def _prove(self) -> None:
         if self.settings is None or LITELLM_UNIT in self.pending:
@@ -221,9 +231,10 @@ class _Run:
             if self.online:
                 services.daemon_reload()
             for name in self.restarted:
-                unit = services.restart(name)
                 if self.served[name]:
-                    _wait_until_ready(unit, self.progress)
+                    _wait_until_ready(services.restart(name), self.progress)
+                else:
+                    self._restart_broken(name)
         except ServiceFailed as failure:
             raise NotRolledBack(
                 f"{reason}\nThe files are as before, but the gateway does not serve: {failure}"
