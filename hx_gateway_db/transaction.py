@@ -196,9 +196,11 @@ def _write_beside(folder: int, path: PurePosixPath, image: FileImage) -> None:
             os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             written = os.fstat(descriptor)
         os.fsync(folder)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
     if (found.st_dev, found.st_ino) != (written.st_dev, written.st_ino):
