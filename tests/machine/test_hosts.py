@@ -198,7 +198,7 @@ def test_a_stopped_litellm_stays_stopped_and_a_missing_wrapper_is_reported(
 def test_a_masked_wrapper_is_left_alone(machine: Machine, deb: Path) -> None:
     make_database(machine, PASSWORD)
     unit_file = f"/etc/systemd/system/{WRAPPER}"
-    machine.run(["systemctl", "stop", WRAPPER])
+    machine.run(["systemctl", "stop", LITELLM, WRAPPER])
     machine.run(["mv", unit_file, "/root/"])
     machine.run(["systemctl", "mask", WRAPPER])
     preseed(machine, existing(PASSWORD))
