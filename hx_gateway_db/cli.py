@@ -109,14 +109,14 @@ class _Terminal:
 def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import apply
 
-    print(apply(options.root, _given(options), terminal).summary)
+    print(apply(options.root, _given(options), terminal))
     return 0
 
 
 def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import rollback
 
-    print(rollback(options.root, terminal).summary)
+    print(rollback(options.root, terminal))
     return 0
 
 

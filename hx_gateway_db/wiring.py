@@ -42,32 +42,24 @@ class Progress(Protocol):
         """Called often while waiting for `what`, which has taken `seconds` so far."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, in one line for people, and whether anything was changed."""
-
-    summary: str
-    changed: bool
-
-
-def apply(root: Path, given: Mapping[str, str], progress: Progress) -> Outcome:
+def apply(root: Path, given: Mapping[str, str], progress: Progress) -> str:
     """Wire the host at `root` as the answers say, and see that the gateway works with it.
 
-    Raises InvalidSettings, Refused (nothing was changed), RolledBack (everything was put back)
-    or NotRolledBack.
+    Returns how that ended, in one line. Raises InvalidSettings, Refused (nothing was changed),
+    RolledBack (everything was put back) or NotRolledBack.
     """
     with lock(root, "apply"):
         recover(root, progress)
         if database_choice(given) == "later":
-            return Outcome(_HOW_TO_CONFIGURE, False)
+            return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
         plan = plan_apply(settings, host, moved_from)
         if plan.empty:
-            return Outcome("Nothing to change: the gateway is wired as answered.", False)
+            return "Nothing to change: the gateway is wired as answered."
         online = _online(host)
         if database_choice(given) == "local":
             if not online and not postgres.server_here(settings.postgres.port):
-                return Outcome(f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}", False)
+                return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
             progress.say(f"Making the role and database {settings.postgres.database}.")
             postgres.provision(settings.postgres)
             plan = plan_apply(settings, host, moved_from, settings.postgres.database)
@@ -78,24 +70,23 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> Outcome:
         for note in plan.notes:
             progress.say(note)
         if not online:
-            return Outcome(
+            return (
                 "Files are written. Nothing was checked or restarted, since systemd does not run"
-                " here: 'hx-gateway-db verify' on the live host does the checks.",
-                True,
+                " here: 'hx-gateway-db verify' on the live host does the checks."
             )
-        return Outcome("The gateway is wired to its database.", True)
+        return "The gateway is wired to its database."
 
 
-def rollback(root: Path, progress: Progress) -> Outcome:
-    """Leave a gateway without a database, and see that it serves. Raises as `apply` does."""
+def rollback(root: Path, progress: Progress) -> str:
+    """Leave a gateway without a database, and see that it serves. As `apply` otherwise."""
     with lock(root, "rollback"):
         recover(root, progress)
         host = read_host(root)
         plan = plan_rollback(host)
         if plan.empty:
-            return Outcome("Nothing is wired: nothing to roll back.", False)
+            return "Nothing is wired: nothing to roll back."
         _begin(host, plan, None, progress).carry_out()
-        return Outcome("The gateway is without a database again.", True)
+        return "The gateway is without a database again."
 
 
 def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Settings]:
