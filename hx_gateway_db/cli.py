@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,17 +13,20 @@ from typing import TextIO
 from hx_gateway_db import __doc__ as summary
 from hx_gateway_db.errors import HxError, Refused, UsageError
 from hx_gateway_db.interruption import raise_on_signals
+from hx_gateway_db.redaction import printable, redact
 
+_OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
 _INTERRUPTED = 130
 _CHECK_FAILED = 6
 _EPILOG = """\
 exit status:
   0  done, or nothing to do
   2  wrong usage, or an answer that can't be right
-  3  refused before anything was changed
+  3  refused: the gateway was not touched
   4  changed, did not work, and rolled back
   5  could not roll back: the message says what is left to do
   6  verify: at least one check failed
+  70  a mistake in hx-gateway-db itself: please report it
   130  interrupted, and everything put back
 
 files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
@@ -60,21 +63,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command: Callable[[argparse.Namespace, _Terminal], int] = options.command
         return command(options, terminal)
-    except HxError as error:
-        terminal.say(f"hx-gateway-db: {error}")
-        return error.exit_status
-    except PermissionError as error:
-        terminal.say(f"hx-gateway-db: {error.filename} can't be used: run it as root.")
-        return UsageError.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        terminal.say(f"hx-gateway-db: {error.filename or 'the system'}: {error.strerror}.")
-        return Refused.exit_status
-    except KeyboardInterrupt:
-        terminal.say("hx-gateway-db: interrupted; everything is as it was.")
-        return _INTERRUPTED
+    except (Exception, KeyboardInterrupt) as error:
+        if options.debug:
+            terminal.say(_traceback(error, options))
+        status, message = _verdict(error)
+        terminal.say(f"hx-gateway-db: {message}")
+        return status
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The exit status and the sentence for what ended a command."""
+    if isinstance(error, HxError):
+        return error.exit_status, str(error)
+    if isinstance(error, PermissionError):
+        return UsageError.exit_status, f"{error.filename} can't be used: run it as root."
+    if isinstance(error, OSError):
+        return Refused.exit_status, f"{error.filename or 'the system'}: {error.strerror}."
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED, "interrupted; everything is as it was."
+    return _OUR_BUG, (
+        f"a mistake in hx-gateway-db itself ({type(error).__name__}): run it again with --debug and"
+        " report what it says. What it had begun, if anything, 'hx-gateway-db recover' puts back."
+    )
+
+
+def _traceback(error: BaseException, options: argparse.Namespace) -> str:
+    import traceback
+
+    lines = traceback.format_exception(error)
+    return redact("".join(lines).rstrip(), _secrets(options))
+
+
+def _secrets(options: argparse.Namespace) -> Iterable[str]:
+    """The passwords that this run can have come across."""
+    from hx_gateway_db.answers import PASSWORD_KEYS
+    from hx_gateway_db.host import read_host
+
+    given: dict[str, str] = getattr(options, "given", {})
+    yield from (given[key] for key in PASSWORD_KEYS if key in given)
+    with suppress(Exception):
+        settings = read_host(options.root).settings
+        yield from settings.secrets if settings else ()
 
 
 class _Terminal:
@@ -88,7 +120,7 @@ class _Terminal:
 
     def say(self, line: str) -> None:
         self._replace("")
-        self._print(f"{line}\n")
+        self._print(f"{printable(line)}\n")
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._watched:
@@ -117,6 +149,13 @@ def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import rollback
 
     print(rollback(options.root, terminal))
+    return 0
+
+
+def _recover(options: argparse.Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring import recover
+
+    print(recover(options.root, terminal))
     return 0
 
 
@@ -151,7 +190,7 @@ def _status(options: argparse.Namespace, terminal: _Terminal) -> int:
         return 0
     width = max(len(fact.name) for fact in facts)
     for fact in facts:
-        print(f"{fact.name:<{width}}  {fact.value}")
+        print(printable(f"{fact.name:<{width}}  {fact.value}"))
     return 0
 
 
@@ -165,9 +204,8 @@ def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
     for row in verify(read_host(options.root)):
         rows.append(row)
         if not options.json:
-            print(
-                f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}", flush=True
-            )
+            line = f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}"
+            print(printable(line), flush=True)
     failed = any(row.result is Result.FAILED for row in rows)
     if options.json:
         report = [asdict(row) | {"result": row.result.value} for row in rows]
@@ -196,13 +234,18 @@ def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
 
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
+    options.given = _read_answers(options.answers)
+    return options.given
+
+
+def _read_answers(file: str | None) -> dict[str, str]:
     from hx_gateway_db.answers import STEP_0, parse_answers
 
-    if not options.answers:
+    if not file:
         return {key: os.environ[key] for key in STEP_0 if key in os.environ}
-    name = "standard input" if options.answers == "-" else options.answers
+    name = "standard input" if file == "-" else file
     try:
-        data = sys.stdin.buffer.read() if options.answers == "-" else Path(name).read_bytes()
+        data = sys.stdin.buffer.read() if file == "-" else Path(name).read_bytes()
         return parse_answers(data.decode(), name)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -230,6 +273,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="work on the files of a mounted image or a test tree: no services, no network",
     )
+    parser.add_argument(
+        "--debug", action="store_true", help="show where an error comes from, secrets redacted"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, text, takes_answers, reads in (
         ("plan", _plan, "show what apply would change, secrets redacted", True, True),
@@ -244,6 +290,13 @@ def _parser() -> argparse.ArgumentParser:
             "rollback",
             _rollback,
             "leave a gateway without a database; gateway.env stays",
+            False,
+            False,
+        ),
+        (
+            "recover",
+            _recover,
+            "undo what an interrupted run left; at boot this happens by itself",
             False,
             False,
         ),

@@ -57,7 +57,12 @@ def pristine(text: bytes, origin: Origin | None) -> bytes:
         return text
     if hashlib.sha256(text).hexdigest() == origin.left_sha256:
         return origin.pristine
-    return restore(text, origin.pristine, (*FLAGS, *CACHE_KEYS))
+    return as_before(text, origin.pristine)
+
+
+def as_before(text: bytes, before: bytes) -> bytes:
+    """`text`, which somebody has edited since, with our keys as they stand in `before`."""
+    return restore(text, before, (*FLAGS, *CACHE_KEYS))
 
 
 def master_key(text: bytes, environment: dict[str, str]) -> str | None:

@@ -64,6 +64,18 @@ def merge(existing: str | None, rendered: str, template: str) -> str:
     return text
 
 
+def as_before(text: str, before: str, template: str) -> str:
+    """`text`, which somebody has edited since, with our keys as they stand in `before`.
+
+    `template` and the exception are as in `merge`.
+    """
+    lines = _lines(before)
+    ours = (item for item in assignments(before) if item.key in OWNED_KEYS)
+    return merge(
+        text, "".join(line for i in ours for line in lines[i.first - 1 : i.last]), template
+    )
+
+
 def _merge_lines(existing: str, rendered: str, template: str) -> str:
     wanted = values(rendered)
     lines = _lines(existing)

@@ -39,6 +39,15 @@ def exists(root: Path, path: PurePosixPath) -> bool:
         return False
 
 
+def sync(folder: Path) -> None:
+    """Make what was added to and removed from a folder that is root's own survive a power cut."""
+    descriptor = os.open(folder, _OPEN)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _walk(root: Path, names: list[str], links_left: int) -> int:
     current = os.open(root, _OPEN)
     walked: list[str] = []

@@ -2,15 +2,18 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Timer
 from typing import Any
 
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
 
 _HOST = "127.0.0.1"
 _SECONDS = 10.0
+_LARGEST_ANSWER = 4 * 1024 * 1024
 
 
 class NotAnswering(Exception):
@@ -46,27 +49,56 @@ def call(
     body: object = None,
     seconds: float = _SECONDS,
 ) -> Answer:
-    """One request to this machine. Raises NotAnswering."""
+    """One request to this machine, all of it within `seconds`. Raises NotAnswering."""
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     connection = http.client.HTTPConnection(_HOST, port, timeout=seconds)
     try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, body=data, headers=headers)
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    except TimeoutError:
-        raise NotAnswering(f"port {port} did not answer within {seconds:.0f} s") from None
+        with _time_limit(connection, seconds) as over:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, body=data, headers=headers)
+            response = connection.getresponse()
+            text = response.read(_LARGEST_ANSWER).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        raise NotAnswering(f"port {port} does not answer ({error})") from None
+        if isinstance(error, TimeoutError) or over:
+            reason = f"did not answer within {seconds:.0f} s"
+        else:
+            reason = f"does not answer ({error})"
+        raise NotAnswering(f"port {port} {reason}") from None
+    except ValueError:
+        raise NotAnswering(
+            f"port {port} was not asked: the key has characters that no HTTP header can have"
+        ) from None
     finally:
         connection.close()
     try:
         decoded = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         decoded = None
     return Answer(response.status, decoded, text)
+
+
+@contextmanager
+def _time_limit(connection: http.client.HTTPConnection, seconds: float) -> Iterator[list[bool]]:
+    """Cut the connection off after `seconds`: its own limit starts anew with each byte.
+
+    The list is empty until that happens.
+    """
+    over: list[bool] = []
+
+    def cut_off() -> None:
+        over.append(True)
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield over
+    finally:
+        timer.cancel()
 
 
 def alive() -> bool:
@@ -117,7 +149,17 @@ def models(port: int, key: str) -> list[str]:
     answer = _answer(port, "GET", "/v1/models", key)
     if answer.status != 200 or not isinstance(answer.body, dict):
         raise ProofFailed(f"/v1/models on port {port}: {answer.reason()}")
-    return [str(model.get("id")) for model in answer.body.get("data", [])]
+    listed = answer.body.get("data")
+    if not isinstance(listed, list):
+        raise ProofFailed(f"/v1/models on port {port} lists no models: {answer.reason()}")
+    return [str(model.get("id")) for model in listed if isinstance(model, dict)]
+
+
+def check_cache(master_key: str) -> None:
+    """See that LiteLLM reaches its cache in Redis. Raises ProofFailed."""
+    answer = _answer(LITELLM_PORT, "GET", "/cache/ping", master_key)
+    if answer.status != 200:
+        raise ProofFailed(f"LiteLLM does not reach its cache in Redis: {answer.reason()}")
 
 
 def wrapper_key(key: str, environment: dict[str, str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import NotRolledBack
+from hx_gateway_db.folders import sync
 from hx_gateway_db.layout import STATE_FOLDER
 from hx_gateway_db.snapshot import FileImage, Metadata
 
@@ -25,11 +26,14 @@ _SERVICES = "services"
 
 @dataclass(frozen=True)
 class Entry:
-    """What an open journal holds; `restarting` if units had begun to be restarted."""
+    """What an open journal holds.
+
+    `served` names the units that answered before units began to be restarted; None before that.
+    """
 
     changes: Changes
     folders: tuple[PurePosixPath, ...]
-    restarting: bool
+    served: tuple[str, ...] | None
 
 
 class Journal:
@@ -57,19 +61,25 @@ class Journal:
             "group": [changes.group.name, changes.group.gid] if changes.group else None,
         }
         _write(new / _INDEX, json.dumps(index).encode())
-        _sync(new)
+        sync(new)
         os.rename(new, self._folder / _OPEN)
-        _sync(self._folder)
+        sync(self._folder)
 
-    def services_begin(self) -> None:
-        """Note that units are about to be restarted with the new files."""
-        _write(self._folder / _OPEN / _SERVICES, b"")
-        _sync(self._folder / _OPEN)
+    def services_begin(self, served: Sequence[str]) -> None:
+        """Note that units are about to be restarted, and those that answer now."""
+        journal = self._folder / _OPEN
+        _write(journal / _NEW, "".join(f"{unit}\n" for unit in served).encode())
+        os.rename(journal / _NEW, journal / _SERVICES)
+        sync(journal)
 
     def close(self) -> None:
-        """Make what the files are now final."""
+        """Make what the files are now final; on an error the journal is still open."""
         os.rename(self._folder / _OPEN, self._folder / _CLOSED)
-        _sync(self._folder)
+        try:
+            sync(self._folder)
+        except OSError:
+            os.rename(self._folder / _CLOSED, self._folder / _OPEN)
+            raise
         shutil.rmtree(self._folder / _CLOSED, ignore_errors=True)
 
     def clear(self) -> None:
@@ -94,12 +104,14 @@ class Journal:
             )
             group = Group(*index["group"]) if index["group"] else None
             folders = tuple(PurePosixPath(path) for path in index["folders"])
+            services = journal / _SERVICES
+            served = tuple(services.read_text().split()) if services.exists() else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotRolledBack(
                 f"the journal of an interrupted run in {journal} can't be read ({error});"
                 " its *.before files are the files as they were."
             ) from None
-        return Entry(Changes(files, group), folders, (journal / _SERVICES).exists())
+        return Entry(Changes(files, group), folders, served)
 
 
 def _save(blob: Path, image: FileImage | None) -> dict[str, Any] | None:
@@ -131,11 +143,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

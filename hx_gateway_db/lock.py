@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.folders import sync
 from hx_gateway_db.layout import STATE_FOLDER
 
 _LOCK_SECONDS = 5.0
@@ -18,7 +19,10 @@ def lock(root: Path, command: str) -> Iterator[None]:
     """Hold the package's lock on the host at `root`. Raises Refused naming who holds it."""
     try:
         folder = root / STATE_FOLDER.relative_to("/")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True)
+            # The journal in it has to survive a power cut.
+            sync(folder.parent)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
         raise Refused(f"{STATE_FOLDER} can't be used: run it as root.") from None

@@ -83,7 +83,9 @@ def plan_apply(
             " run 'hx-gateway-db apply' again."
         )
     else:
-        changes.append(config)
+        # A machine that dies in between must come up with a LiteLLM that starts: it does not
+        # with a cache in config.yaml and no REDIS_URL.
+        changes.insert(len(changes) if settings.cache else 0, config)
     if moved_from:
         changes += _left_behind(moved_from)
     changed = [change for change in changes if change.before != change.after]
@@ -109,12 +111,6 @@ def plan_rollback(host: Host) -> Plan:
     if host.state is None or not host.state.wired:
         return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
     changes = []
-    for unit in UNITS:
-        path = database_drop_in(unit)
-        rendered = render.database_drop_in(host.layout)
-        changes.append(_stripped(host, path, drop_in.DATABASE_LINES, rendered))
-    rendered = render.cache_drop_in(Cache())
-    changes.append(_stripped(host, cache_drop_in(), drop_in.CACHE_LINES, rendered))
     image = host.files[host.layout.config_yaml]
     origin = None
     if image is not None:
@@ -125,6 +121,12 @@ def plan_rollback(host: Host) -> Plan:
             FileChange(host.layout.config_yaml, image, FileImage(content, image.metadata))
         )
         origin = _origin(host, image.content, content)
+    for unit in UNITS:
+        path = database_drop_in(unit)
+        rendered = render.database_drop_in(host.layout)
+        changes.append(_stripped(host, path, drop_in.DATABASE_LINES, rendered))
+    rendered = render.cache_drop_in(Cache())
+    changes.append(_stripped(host, cache_drop_in(), drop_in.CACHE_LINES, rendered))
     changed = [change for change in changes if change.before != change.after]
     restart = {*affected_units(changed), *host.state.restart}
     state = replace(
@@ -139,9 +141,15 @@ def plan_rollback(host: Host) -> Plan:
     return Plan(host.layout, Changes(tuple(changed), None, folders), _in_order(restart), (), state)
 
 
-def restart_pending(host: Host, state: State, units: tuple[str, ...]) -> Changes:
-    """The change that remembers `units` as still running with what the files held before."""
-    return Changes((_state_file(host, replace(state, restart=units)),))
+def remembering(plan: Plan, host: Host, units: tuple[str, ...]) -> Plan:
+    """The plan, remembering `units` as still running with what the files held before."""
+    if plan.state is None or plan.state.restart == units:
+        return plan
+    state = replace(plan.state, restart=units)
+    others = [change for change in plan.changes.files if change.path != STATE_FILE]
+    files = [*others, _state_file(host, state)]
+    changed = tuple(change for change in files if change.before != change.after)
+    return replace(plan, changes=replace(plan.changes, files=changed), state=state)
 
 
 def affected_units(changes: Iterable[FileChange]) -> list[str]:

@@ -16,6 +16,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.settings import Postgres
 
 _CONNECT_SECONDS = 6
+_PROVISION_SECONDS = 60
 _OLDEST = 90600
 _SUPERUSER = "postgres"
 _MADE_BY = "made by hx-gateway-db"
@@ -112,19 +113,22 @@ class _Request:
 
 def _as_superuser(request: dict[str, object]) -> str:
     # A process of its own: changing the user of this one could not be taken back safely.
-    result = subprocess.run(
-        [sys.executable, "-I", "-c", "from hx_gateway_db.postgres import serve; serve()"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        user=_SUPERUSER,
-        group=_SUPERUSER,
-        extra_groups=[],
-        cwd="/",
-        env={"PATH": "/usr/bin:/bin", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS)},
-        timeout=60,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-I", "-c", "from hx_gateway_db.postgres import serve; serve()"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            user=_SUPERUSER,
+            group=_SUPERUSER,
+            extra_groups=[],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS)},
+            timeout=_PROVISION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"PostgreSQL did not make the role and database within {_PROVISION_SECONDS} s."
     return result.stdout.strip() or ("" if result.returncode == 0 else "provisioning crashed")
 
 

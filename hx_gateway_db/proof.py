@@ -5,16 +5,17 @@ from hx_gateway_db.config_yaml import master_key
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.settings import Settings
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 
-def prove(database: Postgres, config: bytes) -> list[str]:
-    """See that LiteLLM's tables are there and that a short-lived virtual key works.
+def prove(settings: Settings, config: bytes) -> list[str]:
+    """See that LiteLLM's tables are there, its cache answers, and a short-lived virtual key works.
 
     `config` is LiteLLM's config.yaml. Returns what was proven, and what could not be and why.
     Raises ProofFailed when the gateway answers as one without its database.
     """
+    database = settings.postgres
     state = gateway.database_state()
     if state != "connected":
         raise ProofFailed(f"LiteLLM's readiness says of the database: {state}")
@@ -32,6 +33,8 @@ def prove(database: Postgres, config: bytes) -> list[str]:
             "LiteLLM is connected and has its tables. Neither config.yaml nor the unit's"
             " environment has a master key: the check with a virtual key was skipped."
         ]
+    if settings.cache:
+        gateway.check_cache(master)
     wrapper = services.unit(WRAPPER_UNIT)
     with gateway.virtual_key(master) as key:
         gateway.models(LITELLM_PORT, key)

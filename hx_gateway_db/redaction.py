@@ -1,6 +1,7 @@
 """Secrets taken out of text that people or logs will see."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -20,3 +21,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)
     return _KEY.sub(MASK, _URL_PASSWORD.sub(rf"\1{MASK}@", text))
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: a broken-into gateway must not write to our terminal."""
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character)[0] != "C" else "\ufffd"
+        for character in text
+    )

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import open_folder
 
-# Two hundred times a configuration of 10,000 models; more is a mistake or an attack.
-_LARGEST = 256 * 1024 * 1024
+# Some 250,000 models; more is a mistake or an attack.
+_LARGEST = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ def take(root: Path, path: PurePosixPath) -> FileImage | None:
             return take_in(folder, path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Refused(f"{path} can't be read: {error.strerror}.") from None
 
 
 def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
-    """The same for a folder that is already open."""
+    """The same for a folder that is already open, but an error of the disk raises OSError."""
     # Looked at first, since opening a planted device could do something; opened without waiting,
     # since it may have become a FIFO meanwhile.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -64,7 +66,7 @@ def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise not_regular from None
-        raise Refused(f"{path} can't be read: {error.strerror}.") from None
+        raise
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -8,9 +8,10 @@ one rename. Nothing else in this package writes files that somebody else reads.
 import errno
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.changes import Changes, FileChange, Group
@@ -18,17 +19,38 @@ from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
-from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take, take_in
+from hx_gateway_db.rename import exchange, rename_to_new
+from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+TakeBack = Callable[[FileChange, bytes], bytes | None]
+"""Given a change and the file as somebody else has edited it since, the text without our part of
+the change; None when that can't be told."""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """How an undo went: the changes taken back, and the files whose later edits stood in the way.
+
+    In `edited` only our own part was taken back; `foreign` were left as they are.
+    """
+
+    put_back: tuple[FileChange, ...]
+    edited: tuple[PurePosixPath, ...]
+    foreign: tuple[PurePosixPath, ...]
+
+
 @dataclass(frozen=True)
 class Interrupted:
-    """A transaction that an earlier run left open; `restarted` if it had begun to restart units."""
+    """A transaction that an earlier run left open.
+
+    `served` names the units that answered before it restarted units; None if it had not begun to.
+    """
 
     transaction: "Transaction"
-    restarted: bool
+    served: tuple[str, ...] | None
 
 
 class Transaction:
@@ -73,38 +95,41 @@ class Transaction:
             where = f"{error.filename}: " if error.filename else ""
             raise Refused(f"writing failed: {where}{error.strerror}.") from None
 
-    def services_begin(self) -> None:
-        """Note in the journal that units are about to be restarted with the new files.
+    def services_begin(self, served: Sequence[str]) -> None:
+        """Note in the journal that units are about to be restarted, and which of them answer now.
 
         Raises Refused when that fails; call `undo` then.
         """
         try:
-            self._journal.services_begin()
+            self._journal.services_begin(served)
         except OSError as error:
             raise Refused(f"the journal can't be written: {error.strerror}.") from None
 
-    def undo(self) -> tuple[PurePosixPath, ...]:
-        """Put every file back, and return those that somebody else has changed since.
+    def undo(self, take_back: TakeBack) -> Undone:
+        """Put every file back; where somebody else has edited one since, only our part of it.
 
         Can be interrupted and called again. Raises NotRolledBack when a file can't be put back.
         """
+        outcomes: dict[_Outcome, list[FileChange]] = {outcome: [] for outcome in _Outcome}
         try:
-            foreign = tuple(
-                change.path
-                for change in reversed(self._changes.files)
-                if not _put_back(self._root, change)
-            )
+            for change in reversed(self._changes.files):
+                outcomes[_put_back(self._root, change, take_back)].append(change)
             for folder in reversed(self._folders):
                 _remove_if_empty(self._root, folder)
             if self._changes.group:
                 _remove_group(self._root, self._changes.group)
         except (OSError, Refused) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            reason = f"{error.strerror}." if isinstance(error, OSError) else str(error)
             raise NotRolledBack(
                 f"the files can't be put back: {reason} The journal in {STATE_FOLDER} keeps them;"
-                " mend that, then run 'hx-gateway-db apply' again."
+                " mend that, then run 'hx-gateway-db recover'."
             ) from None
-        return foreign
+        edited, foreign = outcomes[_Outcome.EDITED], outcomes[_Outcome.FOREIGN]
+        return Undone(
+            put_back=(*outcomes[_Outcome.PUT_BACK], *edited),
+            edited=tuple(change.path for change in edited),
+            foreign=tuple(change.path for change in foreign),
+        )
 
     def close(self) -> None:
         """Make the outcome final: the changes after `write`, or their absence after `undo`.
@@ -130,7 +155,7 @@ def interrupted(root: Path) -> Interrupted | None:
     entry = journal.read()
     if entry is None:
         return None
-    return Interrupted(Transaction(root, entry.changes, entry.folders), entry.restarting)
+    return Interrupted(Transaction(root, entry.changes, entry.folders), entry.served)
 
 
 def _missing_folders(root: Path, changes: Changes) -> list[PurePosixPath]:
@@ -171,30 +196,31 @@ def _replace(
     try:
         with open_folder(root, path.parent) as folder:
             if take_in(folder, path) != before:
-                raise Refused(f"{path} was changed by somebody else just now: run it again.")
+                raise _changed(path)
             if after is not None:
-                _write_beside(folder, path, after)
+                _write_beside(folder, path, before, after)
             elif before is not None:
-                os.unlink(path.name, dir_fd=folder)
-                os.fsync(folder)
+                _remove(folder, path, before)
     except FileNotFoundError:
         if before is not None or after is not None:
             raise
 
 
-def _write_beside(folder: int, path: PurePosixPath, image: FileImage) -> None:
+def _write_beside(
+    folder: int, path: PurePosixPath, before: FileImage | None, after: FileImage
+) -> None:
     temporary = _temporary(path)
     with suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=folder)
-    descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
     try:
+        descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
         with open(descriptor, "wb") as file:
-            _set_metadata(descriptor, image.metadata)
-            file.write(image.content)
+            _set_metadata(descriptor, after.metadata)
+            file.write(after.content)
             file.flush()
             os.fsync(descriptor)
-            os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             written = os.fstat(descriptor)
+            _put_in_place(folder, path, before)
         os.fsync(folder)
     except BaseException as error:
         with suppress(OSError):
@@ -205,6 +231,51 @@ def _write_beside(folder: int, path: PurePosixPath, image: FileImage) -> None:
     found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
     if (found.st_dev, found.st_ino) != (written.st_dev, written.st_ino):
         raise Refused(f"{path} was swapped by somebody else while it was written.")
+
+
+def _put_in_place(folder: int, path: PurePosixPath, before: FileImage | None) -> None:
+    """Give the temporary file its name; what stood there must be `before` at that very moment."""
+    temporary = _temporary(path)
+    if before is None:
+        try:
+            if rename_to_new(folder, temporary, path.name):
+                return
+        except FileExistsError:
+            raise _changed(path) from None
+    elif exchange(folder, temporary, path.name):
+        if _take_or_none(folder, path.with_name(temporary)) != before:
+            exchange(folder, temporary, path.name)
+            raise _changed(path)
+        os.unlink(temporary, dir_fd=folder)
+        return
+    os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
+    temporary = _temporary(path)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)
+    # Out of the way first, so that what is removed is what was looked at.
+    if rename_to_new(folder, path.name, temporary):
+        if _take_or_none(folder, path.with_name(temporary)) != before:
+            rename_to_new(folder, temporary, path.name)
+            raise _changed(path)
+        os.unlink(temporary, dir_fd=folder)
+    else:
+        os.unlink(path.name, dir_fd=folder)
+    os.fsync(folder)
+
+
+def _take_or_none(folder: int, path: PurePosixPath) -> FileImage | None:
+    """The file as it is, or None for anything that is no file of ours to look at."""
+    try:
+        return take_in(folder, path)
+    except Refused:
+        return None
+
+
+def _changed(path: PurePosixPath) -> Refused:
+    return Refused(f"{path} was changed by somebody else just now: run it again.")
 
 
 def _temporary(path: PurePosixPath) -> str:
@@ -225,25 +296,61 @@ def _set_metadata(descriptor: int, metadata: Metadata) -> None:
     os.fchmod(descriptor, metadata.mode)
 
 
-def _put_back(root: Path, change: FileChange) -> bool:
-    """Undo one change; False when the file is neither as before nor as we wrote it."""
+class _Outcome(Enum):
+    """What an undo found: our change and took it back, nothing to do, or somebody's edit."""
+
+    PUT_BACK = auto()
+    AS_BEFORE = auto()
+    EDITED = auto()
+    FOREIGN = auto()
+
+
+def _put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Outcome:
+    """Undo one change."""
     try:
-        with open_folder(root, change.path.parent) as folder, suppress(FileNotFoundError):
-            os.unlink(_temporary(change.path), dir_fd=folder)
+        with open_folder(root, change.path.parent) as folder:
+            _clear_temporary(folder, change)
+            current = take_in(folder, change.path)
     except FileNotFoundError:
-        if change.before is None:
-            return True
-    current = take(root, change.path)
+        current = None
+    except Refused:
+        # Somebody has put something else there, or swapped a folder on the way. That must not
+        # keep the other files from being put back.
+        return _Outcome.FOREIGN
     if current == change.before:
-        return True
-    if current != change.after:
-        return False
-    if change.before is not None:
-        for parent in reversed(change.path.parents):
-            if parent != PurePosixPath("/") and not exists(root, parent):
-                _make_folder(root, parent)
-    _replace(root, change.path, current, change.before)
-    return True
+        return _Outcome.AS_BEFORE
+    if current == change.after:
+        _make_folders(root, change.path)
+        _replace(root, change.path, current, change.before)
+        return _Outcome.PUT_BACK
+    content = take_back(change, current.content) if current else None
+    if current is None or content is None:
+        return _Outcome.FOREIGN
+    _replace(root, change.path, current, FileImage(content, current.metadata))
+    return _Outcome.EDITED
+
+
+def _clear_temporary(folder: int, change: FileChange) -> None:
+    """Remove our temporary file; an edit that was moved there just before a kill goes back."""
+    temporary = change.path.with_name(_temporary(change.path))
+    moved = _take_or_none(folder, temporary)
+    original = change.before.content if change.before else b""
+    if (
+        moved is not None
+        and _take_or_none(folder, change.path) == change.after
+        and moved not in (change.before, change.after)
+        and not original.startswith(moved.content)
+    ):
+        os.rename(temporary.name, change.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary.name, dir_fd=folder)
+
+
+def _make_folders(root: Path, path: PurePosixPath) -> None:
+    for parent in reversed(path.parents):
+        if parent != PurePosixPath("/") and not exists(root, parent):
+            _make_folder(root, parent)
 
 
 def _make_group(root: Path, group: Group) -> None:

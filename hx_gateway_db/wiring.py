@@ -3,8 +3,9 @@
 import secrets
 import string
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,17 +17,19 @@ from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.lock import lock
-from hx_gateway_db.plan import Plan, affected_units, plan_apply, plan_rollback, restart_pending
+from hx_gateway_db.plan import Plan, affected_units, plan_apply, plan_rollback, remembering
 from hx_gateway_db.proof import prove
 from hx_gateway_db.redaction import redact
 from hx_gateway_db.services import ServiceFailed, Unit
 from hx_gateway_db.settings import Settings
-from hx_gateway_db.state import State
-from hx_gateway_db.transaction import Transaction, interrupted
+from hx_gateway_db.take_back import take_back
+from hx_gateway_db.transaction import Transaction, Undone, interrupted
 
 # LiteLLM's migrations on an empty database take most of it; a crash is noticed at once.
 _READY_SECONDS = 240.0
 _POLL_SECONDS = 0.2
+# Some failures end a service only after it has answered; it has to stay up for this long.
+_STEADY_SECONDS = 12.0
 _HOW_TO_CONFIGURE = (
     "The gateway is left as it is; run 'dpkg-reconfigure hx-gateway-db' to give it a database."
 )
@@ -49,7 +52,7 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> str:
     RolledBack (everything was put back) or NotRolledBack.
     """
     with lock(root, "apply"):
-        recover(root, progress)
+        _recover(root, progress)
         if database_choice(given) == "later":
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
@@ -80,7 +83,7 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> str:
 def rollback(root: Path, progress: Progress) -> str:
     """Leave a gateway without a database, and see that it serves. As `apply` otherwise."""
     with lock(root, "rollback"):
-        recover(root, progress)
+        _recover(root, progress)
         host = read_host(root)
         plan = plan_rollback(host)
         if plan.empty:
@@ -111,33 +114,59 @@ def check(settings: Settings) -> None:
         cache.check(settings.redis)
 
 
-def recover(root: Path, progress: Progress) -> None:
-    """Undo what an interrupted run left. Raises NotRolledBack when a file can't be put back."""
+def recover(root: Path, progress: Progress) -> str:
+    """Undo what an interrupted run left, and return how that ended, in one line.
+
+    Raises NotRolledBack when a file can't be put back.
+    """
+    with lock(root, "recover"):
+        if _recover(root, progress):
+            return "Everything is as it was before the interrupted run."
+        return "No run was interrupted: nothing to recover."
+
+
+def _recover(root: Path, progress: Progress) -> bool:
     left = interrupted(root)
     if left is None:
-        return
+        return False
     progress.say("An earlier run was interrupted: putting its files back.")
-    foreign = left.transaction.undo()
-    for path in foreign:
-        progress.say(f"{path} was changed by somebody else since: left as it is now.")
-    if left.restarted and root == Path("/") and services.available():
-        try:
-            services.daemon_reload()
-            for name in affected_units(left.transaction.files):
-                if services.unit(name).wanted:
-                    services.restart(name)
-        except ServiceFailed as error:
-            # The files are back; what is asked for now must not wait for the unit's own trouble.
-            progress.say(str(error))
+    undone = left.transaction.undo(take_back)
+    for sentence in _on_edits(undone):
+        progress.say(sentence)
+    if root == Path("/") and services.available():
+        # Also a run that had not begun to restart units can have reached them: through a reboot.
+        changes = undone.put_back if left.served is None else left.transaction.files
+        _restart_recovered(affected_units(changes), left.served or (), progress)
     left.transaction.close()
+    return True
+
+
+def _restart_recovered(units: list[str], served: tuple[str, ...], progress: Progress) -> None:
+    try:
+        services.daemon_reload()
+        for name in units:
+            if services.unit(name).wanted:
+                unit = services.restart(name)
+                if name in served:
+                    _wait_until_ready(unit, progress)
+    except ServiceFailed as error:
+        # The files are back; what is asked for now must not wait for the unit's own trouble.
+        progress.say(str(error))
+
+
+def _on_edits(undone: Undone) -> Iterator[str]:
+    for path in undone.edited:
+        yield f"{path} was edited by somebody else since: only our part of it was taken back."
+    for path in undone.foreign:
+        yield f"{path} was changed by somebody else since: left as it is now."
 
 
 @dataclass
 class _Run:
     """A plan being carried out; `settings` is None for a rollback.
 
-    `served` says which units answered before, `restarted` which were restarted so far and
-    `pending` which policy-rc.d forbids to restart.
+    `served` says which units answered before, `pending` which policy-rc.d forbids to restart.
+    `restarted` are those restarted so far, `up` those of them that answered again.
     """
 
     host: Host
@@ -146,8 +175,9 @@ class _Run:
     progress: Progress
     online: bool
     served: Mapping[str, bool]
+    pending: tuple[str, ...]
     restarted: list[str] = field(default_factory=list)
-    pending: list[str] = field(default_factory=list)
+    up: list[Unit] = field(default_factory=list)
 
     def carry_out(self) -> None:
         """Change the files, restart, prove; or put everything back and raise why."""
@@ -155,16 +185,15 @@ class _Run:
         try:
             transaction.write()
             if self.online:
-                transaction.services_begin()
+                transaction.services_begin([name for name in self.served if self.served[name]])
                 self._restart()
                 self._prove()
+                self._watch()
+            transaction.close()
         except BaseException as error:
             with held_back():
                 self._put_back(transaction, error)
             raise
-        transaction.close()
-        if self.pending and self.plan.state:
-            self._remember(self.plan.state)
 
     def _restart(self) -> None:
         services.daemon_reload()
@@ -172,11 +201,10 @@ class _Run:
             unit = services.unit(name)
             if not unit.wanted:
                 self.progress.say(unit.why_left_alone())
-            elif services.policy_forbids(name):
+            elif name in self.pending:
                 self.progress.say(
                     f"policy-rc.d forbids restarting {name}: it runs with the old files."
                 )
-                self.pending.append(name)
             else:
                 self.restarted.append(name)
                 self._restart_unit(name)
@@ -187,7 +215,9 @@ class _Run:
             # A gateway that is broken already must not keep the package from being removed.
             self._restart_broken(name)
             return
-        _wait_until_ready(services.restart(name), self.progress)
+        unit = services.restart(name)
+        _wait_until_ready(unit, self.progress)
+        self.up.append(unit)
         self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
 
     def _restart_broken(self, name: str) -> None:
@@ -205,44 +235,65 @@ class _Run:
             return
         layout = self.host.layout
         config = read_host(layout.root, layout.base).files[layout.config_yaml]
-        for line in prove(self.settings.postgres, config.content if config else b""):
+        for line in prove(self.settings, config.content if config else b""):
             self.progress.say(line)
+
+    def _watch(self) -> None:
+        """See that what has come up stays up. Raises ServiceFailed when it does not."""
+        started = time.monotonic()
+        while self.up and (seconds := time.monotonic() - started) < _STEADY_SECONDS:
+            for unit in self.up:
+                if not _still_runs(unit):
+                    raise ServiceFailed(f"{unit.name} came up and ended {seconds:.0f} s later.")
+            self.progress.waiting(f"{self.up[0].name} to stay up", seconds)
+            time.sleep(_POLL_SECONDS)
 
     def _put_back(self, transaction: Transaction, error: BaseException) -> None:
         """Undo, and raise what has happened; returns only for an error that is no HxError."""
-        failed = isinstance(error, ServiceFailed | ProofFailed)
-        reason = str(error)
-        if failed and self.restarted:
-            name = self.restarted[-1]
-            reason += f"\n{name} said last:\n{_indented(services.journal(name))}"
-        reason = redact(reason, self._secrets())
         self.progress.say("That did not work: putting everything back.")
-        foreign = transaction.undo()
-        try:
-            if self.online:
-                services.daemon_reload()
-            for name in self.restarted:
-                if self.served[name]:
-                    _wait_until_ready(services.restart(name), self.progress)
-                else:
-                    self._restart_broken(name)
-        except ServiceFailed as failure:
+        undone = transaction.undo(take_back)
+        reason = str(error)
+        if isinstance(error, ServiceFailed | ProofFailed) and self.restarted:
+            reason += self._last_words(self.restarted[-1])
+        reason = redact(reason, self._secrets())
+        trouble = self._restart_as_before() if self.online else ""
+        down = [name for name in self.served if self.served[name] and not _READY[name]()]
+        if down:
             raise NotRolledBack(
-                f"{reason}\nThe files are as before, but the gateway does not serve: {failure}"
+                f"{reason}\nThe files are as before, but {' and '.join(down)} does not answer."
+                f" {trouble}".rstrip()
             ) from None
         transaction.close()
-        others = "".join(f"\n{path} was changed by somebody else: left alone." for path in foreign)
-        if failed:
+        others = "".join(f"\n{sentence}" for sentence in _on_edits(undone))
+        if not isinstance(error, HxError | ProofFailed):
+            return
+        if self.restarted:
             raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
-        if isinstance(error, HxError):
-            raise Refused(f"{reason} Everything is as it was.{others}") from None
+        raise Refused(f"{reason} Everything is as it was.{others}") from None
 
-    def _remember(self, state: State) -> None:
-        host = read_host(self.host.layout.root, self.host.layout.base)
-        changes = restart_pending(host, state, tuple(self.pending))
-        transaction = Transaction.begin(host.layout.root, changes)
-        transaction.write()
-        transaction.close()
+    def _last_words(self, name: str) -> str:
+        try:
+            return f"\n{name} said last:\n{_indented(services.journal(name))}"
+        except ServiceFailed:
+            return ""
+
+    def _restart_as_before(self) -> str:
+        """Restart what was restarted, now with its old files; returns what went wrong."""
+        trouble: list[str] = []
+        steps: list[Callable[[], None]] = [services.daemon_reload]
+        steps += [partial(self._revive, name) for name in self.restarted]
+        for step in steps:
+            try:
+                step()
+            except ServiceFailed as failure:
+                trouble.append(str(failure))
+        return " ".join(trouble)
+
+    def _revive(self, name: str) -> None:
+        if self.served[name]:
+            _wait_until_ready(services.restart(name), self.progress)
+        else:
+            self._restart_broken(name)
 
     def _secrets(self) -> tuple[str, ...]:
         before = self.host.settings.secrets if self.host.settings else ()
@@ -251,11 +302,14 @@ class _Run:
 
 def _begin(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> _Run:
     online = _online(host) and bool(plan.restart)
-    served = {
-        LITELLM_UNIT: online and gateway.alive(),
-        WRAPPER_UNIT: online and gateway.wrapper_alive(),
-    }
-    return _Run(host, plan, settings, progress, online, served)
+    served = {name: online and ready() for name, ready in _READY.items()}
+    forbidden = [
+        name
+        for name in plan.restart
+        if online and services.unit(name).wanted and services.policy_forbids(name)
+    ]
+    pending = tuple(forbidden)
+    return _Run(host, remembering(plan, host, pending), settings, progress, online, served, pending)
 
 
 def _online(host: Host) -> bool:
@@ -264,17 +318,23 @@ def _online(host: Host) -> bool:
 
 def _wait_until_ready(unit: Unit, progress: Progress) -> None:
     """Wait until a unit answers. Raises ServiceFailed as soon as it has crashed."""
-    ready = gateway.alive if unit.name == LITELLM_UNIT else gateway.wrapper_alive
     started = time.monotonic()
-    while not ready():
+    while not _READY[unit.name]():
         seconds = time.monotonic() - started
-        now = services.unit(unit.name)
-        if now.invocation != unit.invocation or not now.running:
+        if not _still_runs(unit):
             raise ServiceFailed(f"{unit.name} ended while it was starting.")
         if seconds > _READY_SECONDS:
             raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.")
         progress.waiting(unit.name, seconds)
         time.sleep(_POLL_SECONDS)
+
+
+def _still_runs(unit: Unit) -> bool:
+    now = services.unit(unit.name)
+    return now.invocation == unit.invocation and now.running
+
+
+_READY = {LITELLM_UNIT: gateway.alive, WRAPPER_UNIT: gateway.wrapper_alive}
 
 
 def _indented(text: str) -> str:
