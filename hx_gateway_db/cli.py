@@ -62,9 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = _Terminal(sys.stderr)
     try:
         command: Callable[[argparse.Namespace, _Terminal], int] = options.command
-        return command(options, terminal)
+        status = command(options, terminal)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon(sys.stdout)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
@@ -72,6 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status, message = _verdict(error)
         terminal.say(f"hx-gateway-db: {message}")
         return status
+
+
+def _abandon(stream: TextIO) -> None:
+    """Give up a stream that can't be written, also what is still to be flushed at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _report(line: str) -> None:
+    """Say how a change ended. It has ended like that also where nobody can be told."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        _abandon(sys.stdout)
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:
@@ -134,28 +149,30 @@ class _Terminal:
 
     def _print(self, text: str) -> None:
         # A terminal that was closed must not stop the work.
-        with suppress(OSError):
+        try:
             print(text, end="", file=self._stream, flush=True)
+        except OSError:
+            _abandon(self._stream)
 
 
 def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import apply
 
-    print(apply(options.root, _given(options), terminal))
+    _report(apply(options.root, _given(options), terminal))
     return 0
 
 
 def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import rollback
 
-    print(rollback(options.root, terminal))
+    _report(rollback(options.root, terminal))
     return 0
 
 
 def _recover(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import recover
 
-    print(recover(options.root, terminal))
+    _report(recover(options.root, terminal))
     return 0
 
 
