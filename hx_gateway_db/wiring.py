@@ -197,6 +197,9 @@ class _Run:
 
     def _restart(self) -> None:
         services.daemon_reload()
+        if self.settings:
+            # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
+            check(self.settings)
         for name in self.plan.restart:
             unit = services.unit(name)
             if not unit.wanted:

@@ -1,0 +1,249 @@
+"""Services, servers and disks that fail while a wired gateway is changed, on a booted machine.
+
+What must hold after each: the files are those of before, and the gateway serves a virtual key.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.tally import Tally, sample
+from tests.machine.installation import (
+    DROP_INS,
+    GATEWAY_ENV,
+    UNITS,
+    assert_a_virtual_key_works,
+    chat,
+    existing,
+    make_database,
+    no_connected_db,
+    preseed,
+)
+from tests.machine.machine import BASE, CONFIG_YAML, Machine
+
+LITELLM, WRAPPER = UNITS
+PASSWORD = "pass of before"
+STATE = "/var/lib/hx-gateway-db"
+FAILING = "/usr/local/bin/failing_service.py"
+MODULES = "/usr/lib/python3/dist-packages/hx_gateway_db"
+# A change that the checks before it let through, and that restarts both units.
+CHANGE = "DISABLE_ADMIN_UI=false\n"
+PORTS = {LITELLM: 4000, WRAPPER: 4010}
+
+
+@pytest.fixture(scope="module")
+def key(shared_machine: Machine, deb: Path) -> str:
+    """A virtual key of a gateway that the package has wired."""
+    machine = shared_machine
+    make_database(machine, PASSWORD)
+    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+    machine.install(deb)
+    return assert_a_virtual_key_works(machine)
+
+
+@pytest.fixture
+def machine(shared_machine: Machine, key: str, tally: Tally) -> Iterator[Machine]:
+    """The wired machine; when the test has ended it must be as it was, and serve."""
+    before = files(shared_machine)
+    tally.injected += 1
+    yield shared_machine
+    now = files(shared_machine)
+    tally.files_torn += sum(now[path] != before[path] for path in before)
+    served = chat(shared_machine, key)
+    tally.gateways_down += served.status != 200
+
+
+def files(machine: Machine) -> dict[str, str]:
+    paths = [GATEWAY_ENV, *DROP_INS, str(CONFIG_YAML), f"{STATE}/state", f"{STATE}/journal"]
+    return {path: machine.read(path) if machine.exists(path) else "" for path in paths}
+
+
+def apply(machine: Machine, answers: str, status: int) -> str:
+    """Apply, which has to end with this exit status; returns what it said."""
+    command = ["hx-gateway-db", "apply", "--answers", "-"]
+    done = machine.run(command, input=answers, check=False, timeout=400)
+    said = done.stdout + done.stderr
+    assert done.returncode == status, said
+    assert "Traceback" not in said and "pass%20of" not in said and PASSWORD not in said
+    return said
+
+
+@pytest.fixture
+def failing(machine: Machine) -> Iterator[Machine]:
+    """The machine with units that fail in the way of /etc/fault once they have new settings."""
+    machine.put(Path(__file__).parent / "failing_service.py", FAILING, mode=0o755)
+    for unit, port in PORTS.items():
+        shown = machine.run(["systemctl", "cat", unit]).stdout.splitlines()
+        command = next(x.removeprefix("ExecStart=") for x in shown if x.startswith("ExecStart="))
+        start = f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 {FAILING} {port} {command}\n"
+        machine.run(["mkdir", "-p", drop_in(unit).rpartition("/")[0]])
+        machine.write(drop_in(unit), start)
+    machine.run(["systemctl", "daemon-reload"])
+    yield machine
+    machine.run(["rm", *map(drop_in, UNITS)])
+    machine.run(["systemctl", "daemon-reload"])
+
+
+def drop_in(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}.d/99-fault.conf"
+
+
+def break_with(machine: Machine, unit: str, fault: str) -> None:
+    """Only `unit` fails, the other one starts as it always did."""
+    machine.write("/etc/fault", fault)
+    other = next(name for name in UNITS if name != unit)
+    machine.run(["sed", "-i", f"s/python3 .*py {PORTS[other]} //", drop_in(other)])
+    machine.run(["systemctl", "daemon-reload"])
+
+
+SERVICE_FAULTS = [
+    (LITELLM, "exits", "ended while it was starting"),
+    (LITELLM, "has no database", "readiness says of the database"),
+    (LITELLM, "ends late", "came up and ended"),
+    (LITELLM, "hangs", "was not ready after"),
+    (LITELLM, "says 500 to everything", "was not ready after"),
+    (WRAPPER, "exits", "ended while it was starting"),
+    (WRAPPER, "ends late", "came up and ended"),
+    (WRAPPER, "hangs", "was not ready after"),
+]
+
+
+@pytest.mark.parametrize(("unit", "fault", "reason"), sample(SERVICE_FAULTS, 3))
+def test_a_service_that_fails_with_the_new_settings_gets_the_old_ones_back(
+    failing: Machine, unit: str, fault: str, reason: str
+) -> None:
+    break_with(failing, unit, fault)
+    # Four minutes are for LiteLLM's migrations; who only waits for a hang needs no more than this.
+    patience = f"{MODULES}/wiring.py"
+    failing.run(["sed", "-i", "s/^_READY_SECONDS = 240.0$/_READY_SECONDS = 40.0/", patience])
+    said = apply(failing, CHANGE, status=4)
+    failing.run(["sed", "-i", "s/^_READY_SECONDS = 40.0$/_READY_SECONDS = 240.0/", patience])
+    assert reason in said
+    assert "Everything was put back." in said
+    assert f"failing on purpose: {fault}" in said
+
+
+# Servers that go between the check and the restart
+
+KILLED_AT_THE_JOURNAL = """
+until test -e {state}/journal; do :; done
+systemctl kill --kill-whom=all --signal=KILL {unit}
+systemctl stop {unit}
+"""
+
+
+def kill_in_mid_apply(machine: Machine, unit: str) -> None:
+    script = KILLED_AT_THE_JOURNAL.format(state=STATE, unit=unit)
+    machine.run(["systemd-run", "--quiet", "--collect", "sh", "-c", script])
+
+
+def test_a_database_that_goes_after_the_check_costs_no_running_gateway(machine: Machine) -> None:
+    cluster = machine.run(["sh", "-c", "ls /etc/postgresql"]).stdout.strip()
+    pids = [machine.main_pid(unit) for unit in UNITS]
+    kill_in_mid_apply(machine, f"postgresql@{cluster}-main.service")
+    said = apply(machine, CHANGE, status=3)
+    assert "Everything is as it was." in said
+    assert [machine.main_pid(unit) for unit in UNITS] == pids
+    machine.run(["systemctl", "restart", f"postgresql@{cluster}-main.service"])
+
+
+def test_a_redis_that_goes_after_the_check_costs_no_running_gateway(machine: Machine) -> None:
+    pids = [machine.main_pid(unit) for unit in UNITS]
+    kill_in_mid_apply(machine, "redis-server.service")
+    said = apply(machine, CHANGE + "CACHE=true\n", status=3)
+    assert "Redis at 127.0.0.1:6379 refuses connections" in said
+    assert [machine.main_pid(unit) for unit in UNITS] == pids
+    machine.run(["systemctl", "restart", "redis-server"])
+
+
+# systemctl, disks
+
+HANGING = '#!/bin/sh\n[ "$1" != "{verb}" ] || exec sleep 3600\nexec /usr/bin/systemctl "$@"\n'
+
+
+@pytest.mark.parametrize("verb", ["daemon-reload"])
+def test_a_systemctl_that_hangs_is_given_up_in_time(machine: Machine, verb: str) -> None:
+    machine.write("/usr/local/sbin/systemctl", HANGING.format(verb=verb), mode=0o755)
+    said = apply(machine, CHANGE, status=3)
+    machine.run(["rm", "/usr/local/sbin/systemctl"])
+    assert f"'systemctl {verb}' did not end in 20 s." in said
+
+
+FULL = """
+mkdir /root/kept && cp -a {folder}/. /root/kept
+mount -t tmpfs -o size=64k,mode={mode} full {folder} && cp -a /root/kept/. {folder}
+chown --reference=/root/kept {folder}
+cat /dev/zero >{folder}/filling 2>/dev/null || true
+"""
+
+
+def shell(machine: Machine, script: str) -> None:
+    machine.run(["sh", "-ec", script])
+
+
+@pytest.mark.parametrize(("folder", "mode"), [(STATE, "0700"), (f"{CONFIG_YAML.parent}", "0755")])
+def test_a_full_disk_is_one_sentence_and_no_change(
+    machine: Machine, folder: str, mode: str
+) -> None:
+    shell(machine, FULL.format(folder=shlex.quote(folder), mode=mode))
+    before = files(machine)
+    said = apply(machine, CHANGE, status=3)
+    assert files(machine) == before
+    shell(machine, f"umount {folder} && rm -r /root/kept")
+    assert "No space left on device" in said
+    assert len(said.splitlines()) <= 4
+
+
+def test_a_read_only_opt_is_one_sentence_and_no_change(machine: Machine) -> None:
+    shell(machine, "mount --bind /opt /opt && mount -o remount,bind,ro /opt")
+    said = apply(machine, CHANGE, status=3)
+    shell(machine, "umount /opt")
+    assert f"{BASE}" in said and "Read-only file system" in said
+
+
+# Two runs, and a killed one
+
+
+def test_of_two_applies_at_once_one_is_told_who_is_at_work(machine: Machine) -> None:
+    both = (
+        "for value in false false; do"
+        " echo DISABLE_ADMIN_UI=$value | hx-gateway-db apply --answers - 2>&1 & done; wait"
+    )
+    said = machine.run(["sh", "-c", both]).stdout
+    assert said.count("is at work on this host: try again when it has ended.") == 1
+    assert said.count("The gateway is wired to its database.") == 1
+    apply(machine, "DISABLE_ADMIN_UI=true\n", status=0)
+
+
+def test_a_killed_apply_is_undone_by_the_next_run(machine: Machine) -> None:
+    kill = (
+        f"echo DISABLE_ADMIN_UI=false | hx-gateway-db apply --answers - & pid=$!;"
+        f" until test -e {STATE}/journal/services; do sleep 0.1; done; sleep 1; kill -9 $pid"
+    )
+    machine.run(["sh", "-c", kill], check=False)
+    assert "DISABLE_ADMIN_UI=false\n" in machine.read(GATEWAY_ENV)
+    assert "as it was before" in machine.run(["hx-gateway-db", "recover"]).stdout
+
+
+def test_a_machine_that_dies_in_an_install_boots_with_the_gateway_of_before(
+    machine: Machine, deb: Path, tally: Tally
+) -> None:
+    """The last one here: it takes the package away and installs it again."""
+    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+    machine.put(deb, "/root/hx.deb")
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    install = machine.spawn(["apt-get", "install", "--yes", "/root/hx.deb"], env=env)
+    machine.wait_until(lambda: machine.exists(f"{STATE}/journal/services"), 60)
+    machine.kill()
+    install.close()
+    machine.boot()
+    machine.wait_for_gateway()
+    assert no_connected_db(machine)
+    assert not machine.exists(f"{STATE}/journal")
+    machine.run(["dpkg", "--configure", "--pending"], env=env)
+    assert_a_virtual_key_works(machine)
