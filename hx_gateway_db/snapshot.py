@@ -26,10 +26,14 @@ class Metadata:
 
 @dataclass(frozen=True)
 class FileImage:
-    """A file's content and metadata, as it was or as it shall be."""
+    """A file's content and metadata, as it was or as it shall be.
+
+    `modified` is when the content was written last, in nanoseconds; 0 where that is not known.
+    """
 
     content: bytes = field(repr=False)
     metadata: Metadata
+    modified: int = field(default=0, compare=False)
 
     @property
     def sha256(self) -> str:
@@ -81,7 +85,17 @@ def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
             mode=stat.S_IMODE(status.st_mode),
             attributes=read_attributes(descriptor),
         )
-        return FileImage(file.read(_LARGEST + 1), metadata)
+        return FileImage(file.read(_LARGEST + 1), metadata, status.st_mtime_ns)
+
+
+def untouched(now: FileImage | None, then: FileImage | None) -> bool:
+    """Whether a file is as it was read, and was not written to in between.
+
+    An editor that saves in place empties the file first: it can look the same twice by chance.
+    """
+    if now is None or then is None or not then.modified:
+        return now == then
+    return now == then and now.modified == then.modified
 
 
 def read_attributes(descriptor: int) -> tuple[tuple[str, bytes], ...]:

@@ -20,7 +20,7 @@ from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
 from hx_gateway_db.rename import exchange, rename_to_new
-from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in
+from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in, untouched
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -195,7 +195,7 @@ def _replace(
 ) -> None:
     try:
         with open_folder(root, path.parent) as folder:
-            if take_in(folder, path) != before:
+            if not untouched(take_in(folder, path), before):
                 raise _changed(path)
             if after is not None:
                 _write_beside(folder, path, before, after)
@@ -243,7 +243,7 @@ def _put_in_place(folder: int, path: PurePosixPath, before: FileImage | None) ->
         except FileExistsError:
             raise _changed(path) from None
     elif exchange(folder, temporary, path.name):
-        if _take_or_none(folder, path.with_name(temporary)) != before:
+        if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
             exchange(folder, temporary, path.name)
             raise _changed(path)
         os.unlink(temporary, dir_fd=folder)
@@ -257,7 +257,7 @@ def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
         os.unlink(temporary, dir_fd=folder)
     # Out of the way first, so that what is removed is what was looked at.
     if rename_to_new(folder, path.name, temporary):
-        if _take_or_none(folder, path.with_name(temporary)) != before:
+        if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
             rename_to_new(folder, temporary, path.name)
             raise _changed(path)
         os.unlink(temporary, dir_fd=folder)

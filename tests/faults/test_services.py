@@ -74,30 +74,25 @@ def apply(machine: Machine, answers: str, status: int) -> str:
 
 @pytest.fixture
 def failing(machine: Machine) -> Iterator[Machine]:
-    """The machine with units that fail in the way of /etc/fault once they have new settings."""
-    machine.put(Path(__file__).parent / "failing_service.py", FAILING, mode=0o755)
-    for unit, port in PORTS.items():
-        shown = machine.run(["systemctl", "cat", unit]).stdout.splitlines()
-        command = next(x.removeprefix("ExecStart=") for x in shown if x.startswith("ExecStart="))
-        start = f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 {FAILING} {port} {command}\n"
-        machine.run(["mkdir", "-p", drop_in(unit).rpartition("/")[0]])
-        machine.write(drop_in(unit), start)
-    machine.run(["systemctl", "daemon-reload"])
+    """The machine, on which `break_with` has made a unit fail."""
+    machine.put(Path(__file__).parent / "failing_service.py", FAILING)
     yield machine
-    machine.run(["rm", *map(drop_in, UNITS)])
+    machine.run(["rm", "-f", *map(drop_in, UNITS)])
+    machine.run(["systemctl", "daemon-reload"])
+
+
+def break_with(machine: Machine, unit: str, fault: str) -> None:
+    """From now on `unit` fails in this way when it has new settings."""
+    machine.write("/etc/fault", fault)
+    shown = machine.run(["systemctl", "cat", unit]).stdout.splitlines()
+    command = next(x.removeprefix("ExecStart=") for x in shown if x.startswith("ExecStart="))
+    start = f"ExecStart=/usr/bin/python3 {FAILING} {PORTS[unit]} {command}"
+    machine.write(drop_in(unit), f"[Service]\nExecStart=\n{start}\n")
     machine.run(["systemctl", "daemon-reload"])
 
 
 def drop_in(unit: str) -> str:
     return f"/etc/systemd/system/{unit}.d/99-fault.conf"
-
-
-def break_with(machine: Machine, unit: str, fault: str) -> None:
-    """Only `unit` fails, the other one starts as it always did."""
-    machine.write("/etc/fault", fault)
-    other = next(name for name in UNITS if name != unit)
-    machine.run(["sed", "-i", f"s/python3 .*py {PORTS[other]} //", drop_in(other)])
-    machine.run(["systemctl", "daemon-reload"])
 
 
 SERVICE_FAULTS = [

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.snapshot import take
+from hx_gateway_db.snapshot import take, untouched
 
 FILE = PurePosixPath("/folder/file")
 
@@ -59,3 +59,14 @@ def test_a_socket_or_folder_is_refused(tmp_path: Path, place: Path) -> None:
     place.mkdir()
     with pytest.raises(Refused):
         take(tmp_path, FILE)
+
+
+def test_a_file_that_was_written_with_the_same_content_is_not_untouched(
+    tmp_path: Path, place: Path
+) -> None:
+    place.write_text("x")
+    first = take(tmp_path, FILE)
+    assert untouched(take(tmp_path, FILE), first)
+    os.utime(place, ns=(0, 1))
+    assert take(tmp_path, FILE) == first
+    assert not untouched(take(tmp_path, FILE), first)

@@ -1,14 +1,17 @@
 """File changes happen all or none."""
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from hx_gateway_db.changes import Changes, FileChange
-from hx_gateway_db.errors import Refused
+from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.lock import lock
+from hx_gateway_db.rename import exchange, rename_to_new
 from hx_gateway_db.snapshot import FileImage, Metadata, take
 from hx_gateway_db.transaction import Transaction, interrupted
 
@@ -116,6 +119,111 @@ def test_a_file_that_somebody_edited_since_is_left_by_an_undo(root: Path) -> Non
         (root / "etc/old").write_text("edited")
         assert transaction.undo(nothing).foreign == (OLD,)
     assert (root / "etc/old").read_text() == "edited"
+
+
+@pytest.mark.parametrize("name", [OLD, GONE, NEW])
+def test_an_edit_in_the_last_moment_is_not_overwritten(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: PurePosixPath
+) -> None:
+    """An editor saves, with a rename as editors do, between our last look and our rename."""
+    path = root / name.relative_to("/")
+
+    def save_just_before(rename: Callable[[int, str, str], bool]) -> Callable[..., bool]:
+        def renamed(folder: int, one: str, other: str) -> bool:
+            if name.name in (one, other) and not path.with_suffix(".saved").exists():
+                path.with_suffix(".saved").write_text("edited")
+                path.with_suffix(".new").write_text("edited")
+                path.with_suffix(".new").rename(path)
+            return rename(folder, one, other)
+
+        return renamed
+
+    monkeypatch.setattr("hx_gateway_db.transaction.exchange", save_just_before(exchange))
+    monkeypatch.setattr("hx_gateway_db.transaction.rename_to_new", save_just_before(rename_to_new))
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        with pytest.raises(Refused, match=f"{name} was changed by somebody else just now"):
+            transaction.write()
+        assert transaction.undo(nothing).foreign == (name,)
+    assert path.read_text() == "edited"
+    assert not list(root.rglob(".*.hx-gateway-db"))
+
+
+def test_an_edit_that_a_kill_left_under_our_temporary_name_goes_back(root: Path) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        (root / "etc/.old.hx-gateway-db").write_text("edited")
+        assert transaction.undo(nothing).foreign == (OLD,)
+    assert (root / "etc/old").read_text() == "edited"
+    assert not (root / "etc/.old.hx-gateway-db").exists()
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(root: Path) -> None:
+    before = tree(root)
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        (root / "etc/.old.hx-gateway-db").write_text("aft")
+        transaction.undo(nothing)
+    assert tree(root) == before
+
+
+def test_where_the_file_system_cannot_exchange_files_are_still_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(root)
+    monkeypatch.setattr("hx_gateway_db.transaction.exchange", lambda *names: False)
+    monkeypatch.setattr("hx_gateway_db.transaction.rename_to_new", lambda *names: False)
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        assert (root / "etc/old").read_text() == "after"
+        assert not (root / "etc/gone").exists()
+        transaction.undo(nothing)
+    assert tree(root) == before
+
+
+def test_of_a_file_that_somebody_edited_since_only_our_part_is_taken_back(root: Path) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        (root / "etc/old").write_text("after, edited")
+
+        def take_back(change: FileChange, content: bytes) -> bytes | None:
+            assert change.before is not None
+            return content.replace(b"after", change.before.content)
+
+        assert transaction.undo(take_back).edited == (OLD,)
+    assert (root / "etc/old").read_text() == "before, edited"
+
+
+def test_a_folder_that_was_swapped_keeps_no_other_file_from_being_put_back(root: Path) -> None:
+    before = tree(root)
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+        (root / "etc/new.d/new").unlink()
+        (root / "etc/new.d/new").symlink_to("/etc/passwd")
+        assert transaction.undo(nothing).foreign == (NEW,)
+    (root / "etc/new.d/new").unlink()
+    (root / "etc/new.d").rmdir()
+    assert tree(root) == before
+
+
+def test_a_journal_that_cannot_be_closed_is_still_there_to_undo(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        transaction.write()
+
+        def full(folder: Path) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr("hx_gateway_db.journal.sync", full)
+        with pytest.raises(NotRolledBack, match="can't be closed"):
+            transaction.close()
+        assert interrupted(root) is not None
 
 
 def test_journal_and_state_folder_are_private(root: Path) -> None:

@@ -1,0 +1,64 @@
+"""Our part is taken back out of a file that somebody else has edited; their part stays."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from hx_gateway_db.changes import FileChange
+from hx_gateway_db.snapshot import FileImage, Metadata
+from hx_gateway_db.take_back import take_back
+
+CONFIG = "/opt/x/config.yaml"
+ENV = "/opt/x/gateway.env"
+DROP_IN = "/etc/systemd/system/hx-gateway-ml.service.d/30-db.conf"
+
+
+def taken_back(path: str, before: str | None, after: str, now: str) -> str | None:
+    def image(text: str) -> FileImage:
+        return FileImage(text.encode(), Metadata(0, 0, 0o640))
+
+    first = None if before is None else image(before)
+    content = take_back(FileChange(PurePosixPath(path), first, image(after)), now.encode())
+    return None if content is None else content.decode()
+
+
+def test_config_yaml_gets_its_keys_back_and_keeps_the_new_model() -> None:
+    before = "general_settings:\n  disable_spend_logs: true\nmodel_list: []\n"
+    after = before.replace("true", "false")
+    now = after + "# a model of the morning\n"
+    assert taken_back(CONFIG, before, after, now) == before + "# a model of the morning\n"
+
+
+def test_gateway_env_gets_its_old_password_back_and_keeps_the_new_line() -> None:
+    before = "DATABASE_URL=postgresql://u:old@h:5432/d\nDISABLE_ADMIN_UI=true\n"
+    after = before.replace("old", "new")
+    now = after + "LITELLM_SALT_KEY=s\n"
+    assert taken_back(ENV, before, after, now) == before + "LITELLM_SALT_KEY=s\n"
+
+
+def test_of_a_gateway_env_that_was_not_there_only_the_new_line_stays() -> None:
+    after = "DATABASE_URL=postgresql://u:new@h:5432/d\nDISABLE_ADMIN_UI=true\n"
+    left = taken_back(ENV, None, after, after + "LITELLM_SALT_KEY=s\n")
+    assert left is not None
+    assert left.strip() == "LITELLM_SALT_KEY=s"
+
+
+def test_a_drop_in_loses_our_line_and_keeps_the_other() -> None:
+    after = "[Service]\nEnvironmentFile=/opt/x/gateway.env\n"
+    now = after + "Environment=A=b\n"
+    assert taken_back(DROP_IN, None, after, now) == "[Service]\nEnvironment=A=b\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "now"),
+    [
+        (CONFIG, "general_settings: [half a save"),
+        (ENV, "A='unclosed\nDATABASE_URL=x\n"),
+        (DROP_IN, "\udcff"),
+        ("/var/lib/hx-gateway-db/state", "edited"),
+    ],
+)
+def test_a_text_in_which_our_part_cannot_be_told_is_left_alone(path: str, now: str) -> None:
+    image = FileImage(b"general_settings: {}\n", Metadata(0, 0, 0o640))
+    change = FileChange(PurePosixPath(path), image, image)
+    assert take_back(change, now.encode(errors="surrogateescape")) is None
