@@ -8,6 +8,7 @@ one rename. Nothing else in this package writes files that somebody else reads.
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from hx_gateway_db.layout import STATE_FOLDER
 from hx_gateway_db.rename import exchange, rename_to_new
 from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in, untouched
 
+_TRIES = 10
+_BETWEEN_TRIES = 0.02
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -306,17 +309,25 @@ class _Outcome(Enum):
 
 
 def _put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Outcome:
-    """Undo one change."""
+    """Undo one change.
+
+    Somebody may be saving the file just now, or have put something else in its place or swapped a
+    folder on the way to it. That must not keep the other files from being put back.
+    """
+    for _ in range(_TRIES):
+        with suppress(Refused):
+            return _try_to_put_back(root, change, take_back)
+        time.sleep(_BETWEEN_TRIES)
+    return _Outcome.FOREIGN
+
+
+def _try_to_put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Outcome:
     try:
         with open_folder(root, change.path.parent) as folder:
             _clear_temporary(folder, change)
             current = take_in(folder, change.path)
     except FileNotFoundError:
         current = None
-    except Refused:
-        # Somebody has put something else there, or swapped a folder on the way. That must not
-        # keep the other files from being put back.
-        return _Outcome.FOREIGN
     if current == change.before:
         return _Outcome.AS_BEFORE
     if current == change.after:
