@@ -223,7 +223,7 @@ def _write_beside(
             file.flush()
             os.fsync(descriptor)
             written = os.fstat(descriptor)
-            _put_in_place(folder, path, before)
+            _put_in_place(folder, path, before, written)
         os.fsync(folder)
     except BaseException as error:
         with suppress(OSError):
@@ -231,12 +231,13 @@ def _write_beside(
         if isinstance(error, OSError):
             error.filename = str(path)
         raise
-    found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-    if (found.st_dev, found.st_ino) != (written.st_dev, written.st_ino):
+    if not _is_ours(folder, path.name, written):
         raise Refused(f"{path} was swapped by somebody else while it was written.")
 
 
-def _put_in_place(folder: int, path: PurePosixPath, before: FileImage | None) -> None:
+def _put_in_place(
+    folder: int, path: PurePosixPath, before: FileImage | None, written: os.stat_result
+) -> None:
     """Give the temporary file its name; what stood there must be `before` at that very moment."""
     temporary = _temporary(path)
     if before is None:
@@ -248,6 +249,9 @@ def _put_in_place(folder: int, path: PurePosixPath, before: FileImage | None) ->
     elif exchange(folder, temporary, path.name):
         if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
             exchange(folder, temporary, path.name)
+            if not _is_ours(folder, temporary, written):
+                # Saved once more in between: the newest stays.
+                exchange(folder, temporary, path.name)
             raise _changed(path)
         os.unlink(temporary, dir_fd=folder)
         return
@@ -261,12 +265,18 @@ def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
     # Out of the way first, so that what is removed is what was looked at.
     if rename_to_new(folder, path.name, temporary):
         if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
-            rename_to_new(folder, temporary, path.name)
+            with suppress(FileExistsError):  # saved once more in between: the newest stays
+                rename_to_new(folder, temporary, path.name)
             raise _changed(path)
         os.unlink(temporary, dir_fd=folder)
     else:
         os.unlink(path.name, dir_fd=folder)
     os.fsync(folder)
+
+
+def _is_ours(folder: int, name: str, written: os.stat_result) -> bool:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return (found.st_dev, found.st_ino) == (written.st_dev, written.st_ino)
 
 
 def _take_or_none(folder: int, path: PurePosixPath) -> FileImage | None:

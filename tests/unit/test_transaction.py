@@ -149,6 +149,27 @@ def test_an_edit_in_the_last_moment_is_not_overwritten(
     assert not list(root.rglob(".*.hx-gateway-db"))
 
 
+def test_of_two_edits_in_the_last_moment_the_newest_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = iter(["edited", "edited again"])
+
+    def exchange_after_a_save(folder: int, one: str, other: str) -> bool:
+        for text in saved:
+            (root / "etc/new").write_text(text)
+            (root / "etc/new").rename(root / "etc/old")
+            break
+        return exchange(folder, one, other)
+
+    monkeypatch.setattr("hx_gateway_db.transaction.exchange", exchange_after_a_save)
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, changes(root))
+        with pytest.raises(Refused, match="changed by somebody else just now"):
+            transaction.write()
+        transaction.undo(nothing)
+    assert (root / "etc/old").read_text() == "edited again"
+
+
 def test_an_edit_that_a_kill_left_under_our_temporary_name_goes_back(root: Path) -> None:
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
