@@ -60,6 +60,8 @@ def call(
             connection.request(method, path, body=data, headers=headers)
             response = connection.getresponse()
             text = response.read(_LARGEST_ANSWER).decode(errors="replace")
+            if over:
+                raise TimeoutError
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, TimeoutError) or over:
             reason = f"did not answer within {seconds:.0f} s"

@@ -15,7 +15,7 @@ from tests.faults.test_system_calls import BASE, new_tree, run
 
 CONFIG = f"{BASE}/config/api-gateway/config.yaml"
 ENV = f"{BASE}/config/api-gateway/gateway.env"
-RUNS = 300 if all_faults() else 24
+RUNS = 300 if all_faults() else 12
 
 
 class Editor(threading.Thread):

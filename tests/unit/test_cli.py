@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -275,3 +277,54 @@ def test_gateway_env_belongs_to_the_group_of_the_tree(root: Path, run: Run) -> N
     run("apply", answers=ANSWERS)
     status = (root / ENV).stat()
     assert (status.st_uid, status.st_gid) == (0, 4321)
+
+
+def test_a_mistake_of_ours_is_one_sentence_and_its_traceback_is_kept_for_debug(
+    root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*arguments: object) -> str:
+        raise KeyError("postgresql://u:geh%40im%20%25@db1/d and geh@im % and sk-master-1")
+
+    monkeypatch.setattr("hx_gateway_db.wiring.apply", crash)
+    status, _, err = run("apply", answers=ANSWERS)
+    assert (status, len(err.splitlines())) == (70, 1)
+    assert "a mistake in hx-gateway-db itself (KeyError)" in err
+    status, _, err = run("--debug", "apply", answers=ANSWERS)
+    assert status == 70
+    assert "Traceback" in err and "in crash" in err
+    assert "geh" not in err and "sk-master" not in err
+
+
+def test_control_characters_from_elsewhere_do_not_reach_the_terminal(root: Path, run: Run) -> None:
+    (root / CONFIG).write_text("general_settings: {\x1b]0;mine\x07}\n")
+    _, _, err = run("apply", answers=ANSWERS)
+    assert "\x1b" not in err and "\x07" not in err
+
+
+def test_recovering_undoes_an_interrupted_run_and_keeps_what_was_edited_since(
+    root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("recover")[:2] == (0, "No run was interrupted: nothing to recover.\n")
+    with monkeypatch.context() as context:
+        context.setattr("hx_gateway_db.journal.Journal.close", lambda journal: None)
+        run("apply", answers=ANSWERS)
+    config = root / CONFIG
+    config.write_text(config.read_text() + "# a later note\n")
+    status, out, err = run("recover")
+    assert (status, out) == (0, "Everything is as it was before the interrupted run.\n")
+    assert f"/{CONFIG} was edited by somebody else since: only our part" in err
+    assert config.read_text() == ORIGINAL + "# a later note\n"
+    assert not (root / ENV).exists()
+    assert not (root / "etc/systemd").exists()
+
+
+def test_a_report_that_nobody_can_read_does_not_undo_the_work(root: Path) -> None:
+    answers = root / "answers"
+    answers.write_text(ANSWERS)
+    command = [sys.executable, "-m", "hx_gateway_db", "--root", str(root)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, "apply", "--answers", str(answers)], stdout=full, stderr=full, check=False
+        )
+    assert done.returncode == 0
+    assert (root / ENV).exists()

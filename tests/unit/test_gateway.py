@@ -1,0 +1,90 @@
+"""What a gateway that has been broken into can answer, without doing us any harm."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from hx_gateway_db.gateway import NotAnswering, ProofFailed, call, models
+
+
+class Server:
+    """Answers one connection with these bytes; slowly, if asked to."""
+
+    def __init__(self, answer: bytes, pause: float = 0.0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, args=(answer, pause), daemon=True)
+        self._thread.start()
+
+    def _serve(self, answer: bytes, pause: float) -> None:
+        # Nobody may come, or the client may have gone.
+        with suppress(OSError):
+            connection, _ = self._socket.accept()
+            with connection:
+                connection.recv(65536)
+                step = 1 if pause else len(answer)
+                for position in range(0, len(answer), step):
+                    connection.sendall(answer[position : position + step])
+                    time.sleep(pause)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.close()
+
+
+def answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_json_comes_back_decoded(servers: list[Server]) -> None:
+    servers.append(Server(answer(b'{"db": "connected"}')))
+    assert call(servers[0].port, "GET", "/").body == {"db": "connected"}
+
+
+def test_an_answer_that_drips_is_cut_off_at_the_time_limit(servers: list[Server]) -> None:
+    servers.append(Server(answer(b"x" * 1000), pause=0.05))
+    with pytest.raises(NotAnswering, match="did not answer within 1 s"):
+        call(servers[0].port, "GET", "/", seconds=1.0)
+
+
+def test_an_endless_answer_is_read_only_so_far(servers: list[Server]) -> None:
+    servers.append(Server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 6 * 1024 * 1024))
+    assert len(call(servers[0].port, "GET", "/").text) == 4 * 1024 * 1024
+
+
+def test_deep_json_is_no_answer_that_is_looked_into(servers: list[Server]) -> None:
+    servers.append(Server(answer(b"[" * 100_000)))
+    assert call(servers[0].port, "GET", "/").body is None
+
+
+@pytest.mark.parametrize("body", [{"data": 1}, {"data": None}, [], {"data": {"id": 1}}])
+def test_a_list_of_models_that_is_none_is_said_to_be_none(
+    servers: list[Server], body: object
+) -> None:
+    servers.append(Server(answer(json.dumps(body).encode())))
+    with pytest.raises(ProofFailed, match=f"/v1/models on port {servers[0].port}"):
+        models(servers[0].port, "sk-any")
+
+
+@pytest.mark.parametrize("key", ["sk-1\r\nHost: elsewhere", "sk-\N{SNOWMAN}"])
+def test_a_key_that_is_no_header_is_not_sent(servers: list[Server], key: str) -> None:
+    servers.append(Server(answer(b"{}")))
+    with pytest.raises(NotAnswering, match="was not asked"):
+        call(servers[0].port, "GET", "/", key)
+
+
+def test_nobody_answering_is_said_in_one_line() -> None:
+    with pytest.raises(NotAnswering, match="port 1 does not answer"):
+        call(1, "GET", "/")
