@@ -1,7 +1,7 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test install demo packages root
+.PHONY: help deb debianize check test faults install demo packages root
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB := build/hx-gateway-db_$(VERSION)_all.deb
@@ -37,7 +37,11 @@ test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check
 	$(MAKE) deb
 	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --durations 10 \
-	    tests/package tests/machine
+	    tests/package tests/machine tests/faults
+
+faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; hours)
+	$(MAKE) deb
+	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup tests/faults
 
 install: root ## Build, and install here with PostgreSQL and Redis beside it (as root)
 	apt-get update
