@@ -21,7 +21,14 @@ class NotAnswering(Exception):
 
 
 class ProofFailed(Exception):
-    """The gateway answers, but not as one that has its database; the message says how."""
+    """The gateway answers, but not as one that has its database; the message says how.
+
+    `port` is the one that was asked.
+    """
+
+    def __init__(self, message: str, port: int = LITELLM_PORT) -> None:
+        super().__init__(message)
+        self.port = port
 
 
 @dataclass(frozen=True)
@@ -150,10 +157,10 @@ def models(port: int, key: str) -> list[str]:
     """The model names that `/v1/models` lists. Raises ProofFailed."""
     answer = _answer(port, "GET", "/v1/models", key)
     if answer.status != 200 or not isinstance(answer.body, dict):
-        raise ProofFailed(f"/v1/models on port {port}: {answer.reason()}")
+        raise ProofFailed(f"/v1/models on port {port}: {answer.reason()}", port)
     listed = answer.body.get("data")
     if not isinstance(listed, list):
-        raise ProofFailed(f"/v1/models on port {port} lists no models: {answer.reason()}")
+        raise ProofFailed(f"/v1/models on port {port} lists no models: {answer.reason()}", port)
     return [str(model.get("id")) for model in listed if isinstance(model, dict)]
 
 
@@ -176,13 +183,15 @@ def wrapper_key(key: str, environment: dict[str, str]) -> str:
     if not own:
         raise ProofFailed(
             "the wrapper refuses a virtual key and has no HX_MASTER_KEY or MASTER_KEY of its own"
-            f" in its environment: {answer.reason()}"
+            f" in its environment: {answer.reason()}",
+            WRAPPER_PORT,
         )
     answer = _answer(WRAPPER_PORT, "GET", "/v1/models", own)
     if answer.status == 401:
         raise ProofFailed(
             "the wrapper accepts its own key, but LiteLLM refuses what the wrapper sends on: set"
-            f" HX_UPSTREAM_KEY in the wrapper's environment. {answer.reason()}"
+            f" HX_UPSTREAM_KEY in the wrapper's environment. {answer.reason()}",
+            WRAPPER_PORT,
         )
     return own
 
@@ -193,7 +202,7 @@ def _answer(
     try:
         return call(port, method, path, key, body)
     except NotAnswering as error:
-        raise ProofFailed(str(error)) from None
+        raise ProofFailed(str(error), port) from None
 
 
 def _status(port: int, path: str) -> int:

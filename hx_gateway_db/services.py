@@ -13,7 +13,11 @@ _PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID"
 
 
 class ServiceFailed(RolledBack):
-    """A unit can't be restarted or does not stay up."""
+    """`unit` can't be restarted or does not stay up; empty when it is no unit's fault."""
+
+    def __init__(self, message: str, unit: str = "") -> None:
+        super().__init__(message)
+        self.unit = unit
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def restart(name: str) -> Unit:
     """Restart a unit and return it as it is then. Raises ServiceFailed."""
     # A unit that has just crashed often could else not be started (StartLimitBurst=).
     _run(["systemctl", "reset-failed", name], _QUERY_SECONDS)
-    _checked(["systemctl", "restart", name], _RESTART_SECONDS)
+    _checked(["systemctl", "restart", name], _RESTART_SECONDS, name)
     return unit(name)
 
 
@@ -126,8 +130,8 @@ def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]
         raise ServiceFailed(f"'{command[0]}' can't be run: {error.strerror}.") from None
 
 
-def _checked(command: list[str], seconds: float) -> None:
+def _checked(command: list[str], seconds: float, unit: str = "") -> None:
     result = _run(command, seconds)
     if result.returncode != 0:
         reason = result.stderr.strip().split("\n")[0]
-        raise ServiceFailed(f"'{' '.join(command)}' failed: {reason}")
+        raise ServiceFailed(f"'{' '.join(command)}' failed: {reason}", unit)

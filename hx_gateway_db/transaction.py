@@ -213,8 +213,7 @@ def _write_beside(
     folder: int, path: PurePosixPath, before: FileImage | None, after: FileImage
 ) -> None:
     temporary = _temporary(path)
-    with suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=folder)
+    _unlink_if_there(folder, temporary)
     try:
         descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
         with open(descriptor, "wb") as file:
@@ -260,8 +259,7 @@ def _put_in_place(
 
 def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
     temporary = _temporary(path)
-    with suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=folder)
+    _unlink_if_there(folder, temporary)
     # Out of the way first, so that what is removed is what was looked at.
     if rename_to_new(folder, path.name, temporary):
         if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
@@ -364,8 +362,14 @@ def _clear_temporary(folder: int, change: FileChange) -> None:
     ):
         os.rename(temporary.name, change.path.name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
+    _unlink_if_there(folder, temporary.name)
+
+
+def _unlink_if_there(folder: int, name: str) -> None:
+    # Looked for first: on a read-only file system unlink(2) fails for a name that isn't there too.
     with suppress(FileNotFoundError):
-        os.unlink(temporary.name, dir_fd=folder)
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        os.unlink(name, dir_fd=folder)
 
 
 def _make_folders(root: Path, path: PurePosixPath) -> None:

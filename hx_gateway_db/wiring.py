@@ -15,7 +15,7 @@ from hx_gateway_db.errors import HxError, InvalidSettings, NotRolledBack, Refuse
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.interruption import held_back
-from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.lock import lock
 from hx_gateway_db.plan import Plan, affected_units, plan_apply, plan_rollback, remembering
 from hx_gateway_db.proof import prove
@@ -166,7 +166,8 @@ class _Run:
     """A plan being carried out; `settings` is None for a rollback.
 
     `served` says which units answered before, `pending` which policy-rc.d forbids to restart.
-    `restarted` are those restarted so far, `up` those of them that answered again.
+    `restarted` are those restarted so far, `up` those of them that answered again, the first of
+    them at `up_since`.
     """
 
     host: Host
@@ -178,6 +179,7 @@ class _Run:
     pending: tuple[str, ...]
     restarted: list[str] = field(default_factory=list)
     up: list[Unit] = field(default_factory=list)
+    up_since: float = 0.0
 
     def carry_out(self) -> None:
         """Change the files, restart, prove; or put everything back and raise why."""
@@ -220,6 +222,7 @@ class _Run:
             return
         unit = services.restart(name)
         _wait_until_ready(unit, self.progress)
+        self.up_since = self.up_since or time.monotonic()
         self.up.append(unit)
         self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
 
@@ -243,11 +246,10 @@ class _Run:
 
     def _watch(self) -> None:
         """See that what has come up stays up. Raises ServiceFailed when it does not."""
-        started = time.monotonic()
-        while self.up and (seconds := time.monotonic() - started) < _STEADY_SECONDS:
+        while self.up and (seconds := time.monotonic() - self.up_since) < _STEADY_SECONDS:
             for unit in self.up:
                 if not _still_runs(unit):
-                    raise ServiceFailed(f"{unit.name} came up and ended {seconds:.0f} s later.")
+                    raise ServiceFailed(f"{unit.name} came up and ended again.", unit.name)
             self.progress.waiting(f"{self.up[0].name} to stay up", seconds)
             time.sleep(_POLL_SECONDS)
 
@@ -256,8 +258,9 @@ class _Run:
         self.progress.say("That did not work: putting everything back.")
         undone = transaction.undo(take_back)
         reason = str(error)
-        if isinstance(error, ServiceFailed | ProofFailed) and self.restarted:
-            reason += self._last_words(self.restarted[-1])
+        culprit = _culprit(error)
+        if culprit in self.restarted:
+            reason += _last_words(culprit)
         reason = redact(reason, self._secrets())
         trouble = self._restart_as_before() if self.online else ""
         down = [name for name in self.served if self.served[name] and not _READY[name]()]
@@ -273,12 +276,6 @@ class _Run:
         if self.restarted:
             raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
         raise Refused(f"{reason} Everything is as it was.{others}") from None
-
-    def _last_words(self, name: str) -> str:
-        try:
-            return f"\n{name} said last:\n{_indented(services.journal(name))}"
-        except ServiceFailed:
-            return ""
 
     def _restart_as_before(self) -> str:
         """Restart what was restarted, now with its old files; returns what went wrong."""
@@ -325,9 +322,9 @@ def _wait_until_ready(unit: Unit, progress: Progress) -> None:
     while not _READY[unit.name]():
         seconds = time.monotonic() - started
         if not _still_runs(unit):
-            raise ServiceFailed(f"{unit.name} ended while it was starting.")
+            raise ServiceFailed(f"{unit.name} ended while it was starting.", unit.name)
         if seconds > _READY_SECONDS:
-            raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.")
+            raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.", unit.name)
         progress.waiting(unit.name, seconds)
         time.sleep(_POLL_SECONDS)
 
@@ -338,6 +335,20 @@ def _still_runs(unit: Unit) -> bool:
 
 
 _READY = {LITELLM_UNIT: gateway.alive, WRAPPER_UNIT: gateway.wrapper_alive}
+
+
+def _culprit(error: BaseException) -> str:
+    """The unit whose log tells more of an error; empty when none does."""
+    if isinstance(error, ProofFailed):
+        return WRAPPER_UNIT if error.port == WRAPPER_PORT else LITELLM_UNIT
+    return error.unit if isinstance(error, ServiceFailed) else ""
+
+
+def _last_words(name: str) -> str:
+    try:
+        return f"\n{name} said last:\n{_indented(services.journal(name))}"
+    except ServiceFailed:
+        return ""
 
 
 def _indented(text: str) -> str:

@@ -58,8 +58,9 @@ def machine(shared_machine: Machine, key: str, tally: Tally) -> Iterator[Machine
 
 
 def files(machine: Machine) -> dict[str, str]:
-    paths = [GATEWAY_ENV, *DROP_INS, str(CONFIG_YAML), f"{STATE}/state", f"{STATE}/journal"]
-    return {path: machine.read(path) if machine.exists(path) else "" for path in paths}
+    paths = [GATEWAY_ENV, *DROP_INS, str(CONFIG_YAML), f"{STATE}/state"]
+    found = {path: machine.read(path) if machine.exists(path) else "" for path in paths}
+    return found | {STATE: machine.run(["ls", "-A", STATE]).stdout}
 
 
 def apply(machine: Machine, answers: str, status: int) -> str:
