@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.faults.tally import Tally, sample
@@ -225,7 +226,7 @@ def test_a_killed_apply_is_undone_by_the_next_run(machine: Machine) -> None:
     assert "as it was before" in machine.run(["hx-gateway-db", "recover"]).stdout
 
 
-def test_a_machine_that_dies_in_an_install_boots_with_the_gateway_of_before(
+def test_an_install_that_is_interrupted_or_dies_leaves_the_gateway_of_before(
     machine: Machine, deb: Path, tally: Tally
 ) -> None:
     """The last one here: it takes the package away and installs it again."""
@@ -233,13 +234,34 @@ def test_a_machine_that_dies_in_an_install_boots_with_the_gateway_of_before(
     preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
     machine.put(deb, "/root/hx.deb")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = machine.spawn(["apt-get", "install", "--yes", "/root/hx.deb"], env=env)
-    machine.wait_until(lambda: machine.exists(f"{STATE}/journal/services"), 60)
+
+    apt = machine.spawn(["apt-get", "install", "--yes", "/root/hx.deb"], env=env)
+    wait_for_the_restart(machine)
+    apt.send("\x03")
+    apt.expect(pexpect.EOF, timeout=120)
+    apt.close()
+    assert apt.exitstatus != 0
+    undone = ["flock", "--timeout", "120", f"{STATE}/lock", "true"]
+    machine.run(undone)
+    assert as_before_the_install(machine)
+
+    tally.injected += 1
+    dpkg = machine.spawn(["dpkg", "--configure", "--pending"], env=env)
+    wait_for_the_restart(machine)
     machine.kill()
-    install.close()
+    dpkg.close()
     machine.boot()
     machine.wait_for_gateway()
-    assert no_connected_db(machine)
-    assert not machine.exists(f"{STATE}/journal")
+    assert as_before_the_install(machine)
+
     machine.run(["dpkg", "--configure", "--pending"], env=env)
     assert_a_virtual_key_works(machine)
+
+
+def wait_for_the_restart(machine: Machine) -> None:
+    machine.wait_until(lambda: machine.exists(f"{STATE}/journal/services"), 60)
+
+
+def as_before_the_install(machine: Machine) -> bool:
+    unwired = not any(machine.exists(path) for path in (*DROP_INS, GATEWAY_ENV, f"{STATE}/journal"))
+    return unwired and no_connected_db(machine)

@@ -6,6 +6,7 @@ Each test has a tree of its own; a private mount namespace puts it where the scr
 import hashlib
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,14 +52,21 @@ class Host:
 
     def postrm(self, action: str = "purge") -> str:
         """Run the script and return what it says; it has to succeed."""
-        script = (
-            'mount --bind "$1" /opt && mount --bind "$2" /var/lib && shift 2 && exec /bin/sh "$@"'
-        )
-        folders = [str(self.opt), str(self.var_lib)]
-        command = ["unshare", "--mount", "sh", "-c", script, "sh", *folders, str(POSTRM), action]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = self.run_postrm(action)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
+
+    def run_postrm(
+        self, action: str, before: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the script, by way of the command `before` if there is one."""
+        script = (
+            'mount --bind "$1" /opt && mount --bind "$2" /var/lib && shift 2 && exec "$@" /bin/sh'
+            f' "{POSTRM}" "{action}"'
+        )
+        folders = [str(self.opt), str(self.var_lib)]
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *folders, *before]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     def names(self) -> set[str]:
         return {path.name for path in self.config_folder.iterdir()}
