@@ -60,6 +60,7 @@ def end_late(port: int, command: list[str]) -> int:
     time.sleep(6)
     service.kill()
     service.wait()
+    print("failing on purpose: ends late", flush=True)
     return 1
 
 
