@@ -123,25 +123,6 @@ def test_ctrl_c_while_the_gateway_restarts_puts_everything_back(
     assert machine.run(["ls", "/var/lib/hx-gateway-db"]).stdout == "lock\n"
 
 
-def test_a_power_cut_while_the_gateway_restarts_is_made_good_by_dpkg(
-    machine: Machine, deb: Path
-) -> None:
-    make_database(machine, PASSWORD)
-    preseed(machine, existing(PASSWORD))
-    machine.put(deb, "/root/hx.deb")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = machine.spawn(["apt-get", "install", "--yes", "/root/hx.deb"], env=env)
-    restarting = "/var/lib/hx-gateway-db/journal/services"
-    machine.wait_until(lambda: machine.exists(restarting), 60)
-    machine.kill()
-    install.close()
-    machine.boot()
-    machine.run(["dpkg", "--configure", "--pending"], env=env)
-    assert not machine.exists("/var/lib/hx-gateway-db/journal")
-    assert_a_virtual_key_works(machine)
-    assert_no_password_in_debconf(machine, PASSWORD)
-
-
 def test_a_gateway_that_is_broken_does_not_keep_the_package_from_being_removed(
     machine: Machine, deb: Path
 ) -> None:
