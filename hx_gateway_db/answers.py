@@ -162,6 +162,13 @@ def from_settings(settings: Settings) -> dict[str, str]:
     return answers
 
 
+def from_host(settings: Settings, local_database: str) -> dict[str, str]:
+    """The same for the settings of a host; `local_database` names the one that we made there."""
+    postgres = settings.postgres
+    local = (postgres.host, postgres.database) == (LOCAL_HOST, local_database)
+    return {"DATABASE": "local" if local else "existing", **from_settings(settings)}
+
+
 def _word(value: bool) -> str:
     return "true" if value else "false"
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -97,6 +97,9 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return UsageError.exit_status, f"{error.filename} can't be used: run it as root."
     if isinstance(error, OSError):
         return Refused.exit_status, f"{error.filename or 'the system'}: {error.strerror}."
+    if isinstance(error, ImportError):
+        cure = "run 'apt --fix-broken install'"
+        return Refused.exit_status, f"the Python library {error.name} can't be loaded: {cure}."
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED, "interrupted; everything is as it was."
     return _OUR_BUG, (
@@ -218,11 +221,14 @@ def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
     if options.root != Path("/"):
         raise UsageError("verify asks a running gateway: it can't be used with --root.")
     rows = []
-    for row in verify(read_host(options.root)):
+    secrets = list(_secrets(options))
+    for found in verify(read_host(options.root)):
+        row = replace(found, detail=printable(redact(found.detail, secrets)))
         rows.append(row)
         if not options.json:
-            line = f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}"
-            print(printable(line), flush=True)
+            print(
+                f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}", flush=True
+            )
     failed = any(row.result is Result.FAILED for row in rows)
     if options.json:
         report = [asdict(row) | {"result": row.result.value} for row in rows]
@@ -233,20 +239,19 @@ def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
 
 
 def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.answers import PASSWORD_KEYS, from_settings
+    from hx_gateway_db.answers import PASSWORD_KEYS
     from hx_gateway_db.host import read_host
 
     host = read_host(options.root)
-    answers = from_settings(host.settings) if host.settings else {}
-    if host.state and host.settings:
-        local = host.state.local_database == host.settings.postgres.database
-        answers["DATABASE"] = "local" if local else "existing"
-    answers = {key: value for key, value in answers.items() if key not in PASSWORD_KEYS}
+    hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
+    answers = {key: value for key, value in host.answers.items() if key not in hidden}
     if options.json:
-        print(json.dumps(answers, indent=2))
+        print(json.dumps(answers | ({"EDITED": host.edited} if host.edited else {}), indent=2))
         return 0
     for key, value in answers.items():
         print(f"{key}={value}")
+    if host.edited:
+        print(f"EDITED={' '.join(host.edited)}")
     return 0
 
 

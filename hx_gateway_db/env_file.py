@@ -5,11 +5,12 @@ good only when both read the same values for our keys.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 
-OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", "LITELLM_REDIS_URL", "DISABLE_ADMIN_UI")
+CACHE_URL = "LITELLM_REDIS_URL"
+OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", CACHE_URL, "DISABLE_ADMIN_UI")
 
 
 class EnvFileRefusal(Exception):
@@ -52,15 +53,19 @@ def values(text: str) -> dict[str, str]:
     return {assignment.key: assignment.value for assignment in assignments(text)}
 
 
-def merge(existing: str | None, rendered: str, template: str) -> str:
+def merge(existing: str | None, rendered: str, template: str, kept: Collection[str] = ()) -> str:
     """`existing` with our keys as they are in `rendered`, every other line kept.
 
     A new key is added at the end with its comment; a key of ours that `rendered` lacks goes, and
-    with it the comment that `template`, a rendering with all keys, has above it.
+    with it the comment that `template`, a rendering with all keys, has above it. The keys in
+    `kept` stay as they are in `existing`, where both grammars read the same value there.
     Raises EnvFileRefusal when the outcome would not read the same in both grammars.
     """
-    text = rendered if existing is None else _merge_lines(existing, rendered, template)
-    _prove(existing or "", text, values(rendered))
+    wanted = values(rendered)
+    if existing is not None:
+        wanted |= {key: value for key, value in _agreed(existing).items() if key in kept}
+    text = rendered if existing is None else _merge_lines(existing, wanted, template)
+    _prove(existing or "", text, wanted)
     return text
 
 
@@ -76,8 +81,7 @@ def as_before(text: str, before: str, template: str) -> str:
     )
 
 
-def _merge_lines(existing: str, rendered: str, template: str) -> str:
-    wanted = values(rendered)
+def _merge_lines(existing: str, wanted: Mapping[str, str], template: str) -> str:
     lines = _lines(existing)
     present = list(assignments(existing))
     found = {item.key: item for item in present if item.key in wanted}
@@ -118,11 +122,20 @@ def _lines(text: str) -> list[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:
+def _agreed(text: str) -> dict[str, str]:
+    """The values that systemd and python-dotenv read in the same way."""
+    by_dotenv = _by_dotenv(text)
+    return {key: value for key, value in values(text).items() if by_dotenv.get(key) == value}
+
+
+def _by_dotenv(text: str) -> Mapping[str, str | None]:
     from dotenv import dotenv_values
 
-    by_systemd = values(after)
-    by_dotenv = dotenv_values(stream=StringIO(after), interpolate=False)
+    return dotenv_values(stream=StringIO(text), interpolate=False)
+
+
+def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:
+    by_systemd, by_dotenv = values(after), _by_dotenv(after)
     for key in OWNED_KEYS:
         if not by_systemd.get(key) == by_dotenv.get(key) == wanted.get(key):
             number = next((i.first for i in assignments(after) if key in i.key.split()), None)

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hx_gateway_db import env_file
+from hx_gateway_db import config_yaml, drop_in, env_file
+from hx_gateway_db.answers import KEYS, from_host
 from hx_gateway_db.config_yaml import Origin
+from hx_gateway_db.edits import Left
 from hx_gateway_db.errors import InvalidSettings, Refused
 from hx_gateway_db.layout import (
     DEFAULT_BASE,
@@ -22,12 +25,9 @@ from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, take
 from hx_gateway_db.state import State, load
 from hx_gateway_db.urls import parse_database_url, parse_redis_url
+from hx_gateway_db.yaml_edit import YamlRefusal
 
 _GROUPS = PurePosixPath("/etc/group")
-_RATE_LIMIT = re.compile(r"Environment=LITELLM_RATE_LIMIT_TOKENS_PER_MINUTE=(\d{1,9})\s*$", re.M)
-_ENVIRONMENT_FILE = re.compile(
-    r"EnvironmentFile=-?(/\S+)/config/api-gateway/gateway\.env\s*$", re.M
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,34 @@ class Host:
 
     @property
     def cache_on(self) -> bool:
-        return self.files[cache_drop_in()] is not None
+        """Whether 40-cache.conf switches the cache on."""
+        text = self.text(cache_drop_in())
+        return bool(text and drop_in.owned(text, drop_in.CACHE_LINES))
+
+    @property
+    def cache_ours(self) -> bool:
+        """Whether the cache's keys are ours, although somebody may have removed 40-cache.conf."""
+        return self.cache_on or (self.wired and self.left.has("CACHE", "true"))
+
+    @property
+    def left(self) -> Left:
+        return self.state.left if self.state else Left()
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """Today's values as answers, passwords among them."""
+        local = self.state.local_database if self.state else ""
+        return from_host(self.settings, local) if self.settings else {}
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Today's values of what we keep track of, for `left`."""
+        return tracked(self.answers, self.text(self.layout.gateway_env) or "")
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """The answers whose values somebody has edited since we wrote them."""
+        return tuple(key for key in self.left.edited(self.values) if key in KEYS)
 
     @property
     def origin(self) -> Origin | None:
@@ -95,6 +122,13 @@ def read_host(root: Path, base: PurePosixPath | None = None) -> Host:
     return Host(layout, files, state, settings, "", host.groups)
 
 
+def tracked(answers: Mapping[str, str], gateway_env: str) -> dict[str, str]:
+    """The values of which we remember what we left: of all answers but BASE, and of one more."""
+    values = {key: value for key, value in answers.items() if key != "BASE"}
+    url = env_file.values(gateway_env).get(env_file.CACHE_URL)
+    return values if url is None else {**values, env_file.CACHE_URL: url}
+
+
 def free_system_group_id(host: Host) -> int:
     """An id for a new system group (Debian policy 9.2.2: 100 to 999)."""
     return next(gid for gid in range(999, 99, -1) if gid not in host.groups.values())
@@ -106,9 +140,12 @@ def _present_base(
     if state:
         return state.gateway_env.parent.parent.parent
     for image in drop_ins.values():
-        match = _ENVIRONMENT_FILE.search(image.content.decode(errors="replace")) if image else None
-        if match:
-            return PurePosixPath(match[1])
+        text = image.content.decode(errors="replace") if image else ""
+        for line in drop_in.owned(text, drop_in.DATABASE_LINES).values():
+            file = PurePosixPath(drop_in.path(line) or "/")
+            base = file.parent.parent.parent
+            if file == Layout(Path("/"), base).gateway_env:
+                return base
     return DEFAULT_BASE
 
 
@@ -117,14 +154,24 @@ def _read_settings(host: Host) -> Settings | None:
     if "DATABASE_URL" not in values:
         return None
     redis = values.get("REDIS_URL")
-    cache = _RATE_LIMIT.search(host.text(cache_drop_in()) or "")
     return Settings(
         postgres=parse_database_url(values["DATABASE_URL"]),
         redis=parse_redis_url(redis) if redis else None,
-        cache=Cache(int(cache[1])) if cache and redis else None,
+        cache=Cache(_rate_limit(host)) if host.cache_on and redis else None,
         disable_admin_ui=values.get("DISABLE_ADMIN_UI", "true") == "true",
         base=host.layout.base,
     )
+
+
+def _rate_limit(host: Host) -> int:
+    """What is in force: the number in config.yaml; 40-cache.conf's where that can't be read."""
+    image = host.files[host.layout.config_yaml]
+    with suppress(YamlRefusal):
+        if image and (limit := config_yaml.rate_limit(image.content)):
+            return limit
+    lines = drop_in.owned(host.text(cache_drop_in()) or "", drop_in.CACHE_LINES)
+    text = drop_in.value(lines.get(drop_in.RATE_LIMIT, "")) or ""
+    return int(text) if re.fullmatch(r"0*[1-9]\d{0,8}", text) else Cache().rate_limit
 
 
 def _groups(root: Path) -> dict[str, int]:

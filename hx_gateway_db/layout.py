@@ -15,6 +15,8 @@ STATE_FOLDER = PurePosixPath("/var/lib/hx-gateway-db")
 STATE_FILE = STATE_FOLDER / "state"
 PRISTINE_CONFIG = STATE_FOLDER / "config.yaml.pristine"
 
+GATEWAY_ENV = "gateway.env"
+CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
 CACHE_DROP_IN = "40-cache.conf"
 
@@ -40,11 +42,11 @@ class Layout:
 
     @property
     def gateway_env(self) -> PurePosixPath:
-        return self.config_folder / "gateway.env"
+        return self.config_folder / GATEWAY_ENV
 
     @property
     def config_yaml(self) -> PurePosixPath:
-        return self.config_folder / "config.yaml"
+        return self.config_folder / CONFIG_YAML
 
 
 def drop_in_folder(unit: str) -> PurePosixPath:

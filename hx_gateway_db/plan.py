@@ -9,10 +9,12 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from hx_gateway_db import config_yaml, drop_in, env_file, render
+from hx_gateway_db.answers import from_host
 from hx_gateway_db.changes import Changes, FileChange, Group
+from hx_gateway_db.edits import Left
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import exists
-from hx_gateway_db.host import Host, free_system_group_id
+from hx_gateway_db.host import Host, free_system_group_id, tracked
 from hx_gateway_db.layout import (
     GATEWAY_GROUP,
     LITELLM_UNIT,
@@ -33,6 +35,18 @@ from hx_gateway_db.state import State, dump
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """The change of one file, and what there is to say about values edited in it."""
+
+    change: FileChange
+    notes: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> list[str]:
+        return [f"{self.change.path}: {note}" for note in self.notes]
 
 
 @dataclass(frozen=True)
@@ -66,14 +80,16 @@ def plan_apply(
     """
     layout = host.layout
     previous = host.state
+    present = moved_from or host
     group = None
     # A tree without /etc/group is no system that could have one.
     if host.group is None and host.groups and os.geteuid() == 0:
         group = Group(GATEWAY_GROUP, free_system_group_id(host))
-    changes = [
-        _gateway_env(settings, host, moved_from, host.group if group is None else group.gid),
-        *(_database_drop_in(unit, host) for unit in UNITS),
-        _cache_drop_in(settings.cache, host),
+    env = _gateway_env(settings, host, present, host.group if group is None else group.gid)
+    edits = [
+        env,
+        *(_database_drop_in(unit, host, present) for unit in UNITS),
+        _cache_drop_in(settings.cache, host, present),
     ]
     notes: list[str] = []
     config, origin = _wired_config(settings, host)
@@ -85,11 +101,15 @@ def plan_apply(
     else:
         # A machine that dies in between must come up with a LiteLLM that starts: it does not
         # with a cache in config.yaml and no REDIS_URL.
-        changes.insert(len(changes) if settings.cache else 0, config)
+        edits.insert(len(edits) if settings.cache else 0, config)
+    notes += [sentence for edit in edits for sentence in edit.said]
+    changes = [edit.change for edit in edits]
     if moved_from:
         changes += _left_behind(moved_from)
     changed = [change for change in changes if change.before != change.after]
     restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+    env_text = env.change.after.content.decode() if env.change.after else ""
+    made_here = local_database or (previous.local_database if previous else "")
     state = State(
         wired=True,
         gateway_env=layout.gateway_env,
@@ -97,7 +117,11 @@ def plan_apply(
         config_sha256=origin.left_sha256 if origin else "",
         folders=_made_folders(host, previous),
         group=group.name if group else previous.group if previous else "",
-        local_database=local_database or (previous.local_database if previous else ""),
+        local_database=made_here,
+        left=host.left.after(
+            present.values if previous else {},
+            tracked(from_host(settings, made_here), env_text),
+        ),
     )
     changed += _state_changes(host, state, origin)
     return Plan(layout, Changes(tuple(changed), group), _in_order(restart), tuple(notes), state)
@@ -115,7 +139,7 @@ def plan_rollback(host: Host) -> Plan:
     origin = None
     if image is not None:
         content = _edited(
-            host, lambda: config_yaml.unwired(image.content, host.cache_on, host.origin)
+            host, lambda: config_yaml.unwired(image.content, host.cache_ours, host.origin)
         )
         changes.append(
             FileChange(host.layout.config_yaml, image, FileImage(content, image.metadata))
@@ -135,6 +159,7 @@ def plan_rollback(host: Host) -> Plan:
         config=host.layout.config_yaml if origin else None,
         config_sha256=origin.left_sha256 if origin else "",
         restart=(),
+        left=_left_by_rollback(host),
     )
     changed += _state_changes(host, state, origin)
     folders = tuple(drop_in_folder(unit) for unit in UNITS)
@@ -169,23 +194,67 @@ def affected_units(changes: Iterable[FileChange]) -> list[str]:
     return units
 
 
-def _gateway_env(
-    settings: Settings, host: Host, moved_from: Host | None, gid: int | None
-) -> FileChange:
+def _gateway_env(settings: Settings, host: Host, present: Host, gid: int | None) -> _Edit:
     path = host.layout.gateway_env
-    present = host.text(path)
-    if present is None and moved_from:
-        present = moved_from.text(moved_from.layout.gateway_env)
+    before = host.files[path]
+    source = present if before is None else host
+    existing = source.text(source.layout.gateway_env)
+    cache_url = env_file.values(existing or "").get(env_file.CACHE_URL)
+    cache_url_stays = cache_url is not None and _cache_url_stays(cache_url, settings, present)
+    kept = _same_in_meaning(settings, source.settings)
+    kept += [env_file.CACHE_URL] if cache_url_stays else []
     try:
         text = env_file.merge(
-            present, render.gateway_env(settings), render.gateway_env_with_all_keys()
+            existing, render.gateway_env(settings), render.gateway_env_with_all_keys(), kept
         )
     except env_file.EnvFileRefusal as error:
         raise Refused(f"{path}, {error}.") from None
-    before = host.files[path]
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
-    attributes = before.metadata.attributes if before else ()
-    return FileChange(path, before, FileImage(text.encode(), Metadata(*owner, 0o640, attributes)))
+    # The ACL of a file that the service user has made would say who reads the password.
+    trusted = before is not None and before.metadata.uid in (0, os.geteuid())
+    attributes = before.metadata.attributes if before and trusted else ()
+    image = FileImage(text.encode(), Metadata(*owner, 0o640, attributes))
+    return _Edit(FileChange(path, before, image), _on_cache_url(cache_url, text, settings, present))
+
+
+def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:
+    """The keys of gateway.env that stay as they are written, since they say what is wanted."""
+    if present is None:
+        return []
+    same = {
+        "DATABASE_URL": settings.postgres == present.postgres,
+        "REDIS_URL": settings.redis == present.redis,
+        "DISABLE_ADMIN_UI": settings.disable_admin_ui == present.disable_admin_ui,
+    }
+    return [key for key in same if same[key]]
+
+
+def _cache_url_stays(url: str, settings: Settings, present: Host) -> bool:
+    """Whether LITELLM_REDIS_URL is an administrator's, and what we want of it the same as ever."""
+    if settings.cache is None:
+        return not present.cache_ours and not present.left.has(env_file.CACHE_URL, url)
+    before = present.settings
+    same = before is not None and before.cache is not None and before.redis == settings.redis
+    return present.wired and same and _cache_url_edited(url, present)
+
+
+def _cache_url_edited(url: str, present: Host) -> bool:
+    return bool(present.left.edited({env_file.CACHE_URL: url}))
+
+
+def _on_cache_url(url: str | None, text: str, settings: Settings, present: Host) -> tuple[str, ...]:
+    if url is None or not _cache_url_edited(url, present):
+        return ()
+    now = env_file.values(text).get(env_file.CACHE_URL)
+    if now is None:
+        outcome = "it goes with the cache"
+    elif now != url:
+        outcome = "it is as REDIS_URL again"
+    elif settings.cache:
+        outcome = "left as it is"
+    else:
+        return ()
+    return (f"{env_file.CACHE_URL} was edited since: {outcome}.",)
 
 
 def _left_behind(host: Host) -> list[FileChange]:
@@ -199,20 +268,62 @@ def _left_behind(host: Host) -> list[FileChange]:
     return changes
 
 
-def _database_drop_in(unit: str, host: Host) -> FileChange:
+def _database_drop_in(unit: str, host: Host, present: Host) -> _Edit:
     path = database_drop_in(unit)
-    text = drop_in.merge(
-        host.text(path), render.database_drop_in(host.layout), drop_in.DATABASE_LINES
+    file = str(host.layout.gateway_env)
+    rendered = render.database_drop_in(host.layout)
+    existing = host.text(path)
+    if existing is not None and host.wired:
+        existing = drop_in.moved(existing, str(present.layout.gateway_env), file)
+    elif existing is not None and file not in drop_in.owned(existing, drop_in.DATABASE_LINES):
+        existing = drop_in.merge(existing, rendered, drop_in.DATABASE_LINES)
+    settled = drop_in.settle(
+        existing, rendered, drop_in.DATABASE_LINES, lambda line: drop_in.path(line) == file
     )
-    return FileChange(path, host.files[path], _image(text, host.files[path]))
+    change = FileChange(path, host.files[path], _image(settled.text, host.files[path]))
+    notes = [f"{line} was edited since: left as it is." for line in settled.edited]
+    present_lines = drop_in.owned(existing or "", drop_in.DATABASE_LINES).values()
+    ignored = [line for line in present_lines if drop_in.path(line) is None]
+    notes += [f"{line} is ignored by systemd: written anew." for line in ignored]
+    return _Edit(change, tuple(notes))
 
 
-def _cache_drop_in(cache: Cache | None, host: Host) -> FileChange:
+def _cache_drop_in(cache: Cache | None, host: Host, present: Host) -> _Edit:
     path = cache_drop_in()
+    existing = host.text(path)
+    before = present.settings.cache if present.settings else None
+    standing = _standing_cache_lines(cache, before)
+    rendered = render.cache_drop_in(cache or before or Cache())
+    settled = drop_in.settle(
+        existing,
+        rendered,
+        drop_in.CACHE_LINES,
+        lambda line: drop_in.CACHE_LINES.name(line) in standing,
+    )
+    names = [
+        drop_in.CACHE_LINES.name(line) for line in settled.edited if _line_edited(line, present)
+    ]
+    outcome = "left as it is" if cache else "it goes with the cache"
+    notes = tuple(f"LITELLM_{name} was edited since: {outcome}." for name in names)
     if cache is None:
-        return _stripped(host, path, drop_in.CACHE_LINES, render.cache_drop_in(Cache()))
-    text = drop_in.merge(host.text(path), render.cache_drop_in(cache), drop_in.CACHE_LINES)
-    return FileChange(path, host.files[path], _image(text, host.files[path]))
+        return _Edit(_stripped(host, path, drop_in.CACHE_LINES, rendered), notes)
+    return _Edit(FileChange(path, host.files[path], _image(settled.text, host.files[path])), notes)
+
+
+def _standing_cache_lines(cache: Cache | None, before: Cache | None) -> frozenset[str]:
+    """The lines of which we want today what we wanted when we wrote them."""
+    if cache and not before:
+        return frozenset()
+    changed = cache is not None and cache != before
+    return drop_in.CACHE_NAMES - drop_in.LIMIT_NAMES if changed else drop_in.CACHE_NAMES
+
+
+def _line_edited(line: str, present: Host) -> bool:
+    """Whether an administrator has edited it; the limit can be as we left it and yet outdated."""
+    name = drop_in.CACHE_LINES.name(line)
+    if name == drop_in.RATE_LIMIT:
+        return bool(present.left.edited({"RATE_LIMIT": drop_in.value(line) or ""}))
+    return present.wired and name not in drop_in.LIMIT_NAMES
 
 
 def _stripped(
@@ -224,9 +335,7 @@ def _stripped(
     return FileChange(path, before, None if text is None else _image(text, before))
 
 
-def _wired_config(
-    settings: Settings, host: Host
-) -> tuple[FileChange | None, config_yaml.Origin | None]:
+def _wired_config(settings: Settings, host: Host) -> tuple[_Edit | None, config_yaml.Origin | None]:
     path = host.layout.config_yaml
     image = host.files[path]
     if image is None:
@@ -236,14 +345,14 @@ def _wired_config(
             f"{path} sets general_settings.database_url, which overrides the DATABASE_URL of"
             " gateway.env: remove that line first."
         )
-    content = _edited(
-        host,
-        lambda: config_yaml.wired(image.content, settings.cache, host.cache_on, host.origin),
+    present = config_yaml.Present(
+        host.origin, host.wired, host.cache_ours, host.settings.cache if host.settings else None
     )
-    change = FileChange(path, image, FileImage(content, image.metadata))
-    if content == image.content and host.origin is not None:
-        return change, host.origin
-    return change, _origin(host, image.content, content)
+    wired = _edited(host, lambda: config_yaml.wired(image.content, settings.cache, present))
+    change = FileChange(path, image, FileImage(wired.text, image.metadata))
+    if wired.text == image.content and host.origin is not None:
+        return _Edit(change, wired.notes), host.origin
+    return _Edit(change, wired.notes), _origin(host, image.content, wired.text)
 
 
 def _origin(host: Host, before: bytes, after: bytes) -> config_yaml.Origin:
@@ -268,6 +377,14 @@ def _state_changes(host: Host, state: State, origin: config_yaml.Origin | None) 
 def _state_file(host: Host, state: State) -> FileChange:
     image = FileImage(dump(state).encode(), _private())
     return FileChange(STATE_FILE, host.files[STATE_FILE], image)
+
+
+def _left_by_rollback(host: Host) -> Left:
+    """gateway.env stays as it is; the cache is off."""
+    values = {
+        key: value for key, value in host.values.items() if key not in ("CACHE", "RATE_LIMIT")
+    }
+    return host.left.after(values, values | {"CACHE": "false"}) if host.settings else host.left
 
 
 def _private() -> Metadata:

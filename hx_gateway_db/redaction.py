@@ -1,5 +1,6 @@
 """Secrets taken out of text that people or logs will see."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -11,12 +12,15 @@ _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{4,}")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without `secrets` (raw or percent-encoded), passwords in URLs and LiteLLM keys."""
+    """`text` without `secrets` (raw, encoded or quoted), passwords in URLs and LiteLLM keys."""
     forms = {
         form
         for secret in secrets
         if secret
-        for form in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
+        for form in (
+            *(secret, quote(secret, safe=""), quote(secret), quote_plus(secret)),
+            *(repr(secret)[1:-1], json.dumps(secret)[1:-1]),  # as programs log their settings
+        )
     }
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)

@@ -75,8 +75,7 @@ def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise not_regular
-        if status.st_nlink != 1:
-            raise Refused(f"{path} has {status.st_nlink} hard links: give it one name of its own.")
+        _check_only_name(folder, path, status)
         if status.st_size > _LARGEST:
             raise Refused(f"{path} is larger than {_LARGEST // 2**20} MiB.")
         metadata = Metadata(
@@ -86,6 +85,26 @@ def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
             attributes=read_attributes(descriptor),
         )
         return FileImage(file.read(_LARGEST + 1), metadata, status.st_mtime_ns)
+
+
+def _check_only_name(folder: int, path: PurePosixPath, status: os.stat_result) -> None:
+    """Refuse somebody else's file that came here as a hard link.
+
+    Looked at by name once more: a link that was taken away after the opening leaves one name.
+    """
+    if status.st_nlink != 1:
+        raise Refused(f"{path} has {status.st_nlink} hard links: give it one name of its own.")
+    try:
+        named = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        named = None
+    if named is None or (named.st_dev, named.st_ino, named.st_nlink, named.st_ctime_ns) != (
+        status.st_dev,
+        status.st_ino,
+        1,
+        status.st_ctime_ns,
+    ):
+        raise Refused(f"{path} was changed by somebody else just now: run it again.")
 
 
 def untouched(now: FileImage | None, then: FileImage | None) -> bool:

@@ -3,9 +3,10 @@
 One file of lines `KEYWORD VALUE`, because postrm reads it with nothing but sh.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from hx_gateway_db.edits import Left
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.layout import STATE_FILE
 
@@ -15,7 +16,8 @@ class State:
     """`config_sha256` is config.yaml as we left it; beside the state lie its pristine bytes.
 
     `folders` and `group` were made by us; `local_database` is the role and database that we
-    made on this host; `restart` are units that still run with what the files held before.
+    made on this host; `restart` are units that still run with what the files held before;
+    `left` is what we wrote last, as digests.
     """
 
     wired: bool
@@ -26,6 +28,7 @@ class State:
     group: str = ""
     local_database: str = ""
     restart: tuple[str, ...] = ()
+    left: Left = field(default_factory=Left)
 
 
 def dump(state: State) -> str:
@@ -39,6 +42,8 @@ def dump(state: State) -> str:
     lines += [f"group {state.group}"] if state.group else []
     lines += [f"local-database {state.local_database}"] if state.local_database else []
     lines += [f"restart {unit}" for unit in state.restart]
+    lines += [f"salt {state.left.salt}"] if state.left.salt else []
+    lines += [f"left {key} {digest}" for key, digest in state.left.digests]
     return "\n".join(lines) + "\n"
 
 
@@ -47,6 +52,7 @@ def load(text: str) -> State:
     single: dict[str, str] = {}
     folders: list[PurePosixPath] = []
     restart: list[str] = []
+    left: list[tuple[str, str]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         keyword, _, value = line.partition(" ")
         if keyword == "#":
@@ -55,6 +61,9 @@ def load(text: str) -> State:
             folders.append(PurePosixPath(value))
         elif keyword == "restart":
             restart.append(value)
+        elif keyword == "left":
+            key, _, digest = value.partition(" ")
+            left.append((key, digest))
         elif keyword in _SINGLE and value and keyword not in single:
             single[keyword] = value
         else:
@@ -70,7 +79,8 @@ def load(text: str) -> State:
         group=single.get("group", ""),
         local_database=single.get("local-database", ""),
         restart=tuple(restart),
+        left=Left(single.get("salt", ""), tuple(left)),
     )
 
 
-_SINGLE = ("wired", "gateway-env", "config", "config-sha256", "group", "local-database")
+_SINGLE = ("wired", "gateway-env", "config", "config-sha256", "group", "local-database", "salt")

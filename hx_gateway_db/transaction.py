@@ -7,6 +7,7 @@ one rename. Nothing else in this package writes files that somebody else reads.
 
 import errno
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -28,8 +29,8 @@ _BETWEEN_TRIES = 0.02
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-TakeBack = Callable[[FileChange, bytes], bytes | None]
-"""Given a change and the file as somebody else has edited it since, the text without our part of
+TakeBack = Callable[[FileChange, FileImage], FileImage | None]
+"""Given a change and the file as somebody else has edited it since, the file without our part of
 the change; None when that can't be told."""
 
 
@@ -173,11 +174,13 @@ def _missing_folders(root: Path, changes: Changes) -> list[PurePosixPath]:
 
 def _make_folder(root: Path, path: PurePosixPath) -> None:
     with open_folder(root, path.parent) as parent:
-        with suppress(FileExistsError):
-            os.mkdir(path.name, mode=0o755, dir_fd=parent)
-        with open_folder(root, path) as folder:
-            # Against a umask that would keep the service user out.
-            os.fchmod(folder, 0o755)
+        # Not chmod afterwards: somebody could have put a folder of somebody else's there.
+        before = os.umask(0o022)
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(path.name, mode=0o755, dir_fd=parent)
+        finally:
+            os.umask(before)
         os.fsync(parent)
 
 
@@ -213,7 +216,7 @@ def _write_beside(
     folder: int, path: PurePosixPath, before: FileImage | None, after: FileImage
 ) -> None:
     temporary = _temporary(path)
-    _unlink_if_there(folder, temporary)
+    _make_way(folder, temporary)
     try:
         descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
         with open(descriptor, "wb") as file:
@@ -259,7 +262,7 @@ def _put_in_place(
 
 def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
     temporary = _temporary(path)
-    _unlink_if_there(folder, temporary)
+    _make_way(folder, temporary)
     # Out of the way first, so that what is removed is what was looked at.
     if rename_to_new(folder, path.name, temporary):
         if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
@@ -342,10 +345,10 @@ def _try_to_put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Ou
         _make_folders(root, change.path)
         _replace(root, change.path, current, change.before)
         return _Outcome.PUT_BACK
-    content = take_back(change, current.content) if current else None
-    if current is None or content is None:
+    without_ours = take_back(change, current) if current else None
+    if without_ours is None:
         return _Outcome.FOREIGN
-    _replace(root, change.path, current, FileImage(content, current.metadata))
+    _replace(root, change.path, current, without_ours)
     return _Outcome.EDITED
 
 
@@ -362,14 +365,20 @@ def _clear_temporary(folder: int, change: FileChange) -> None:
     ):
         os.rename(temporary.name, change.path.name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
-    _unlink_if_there(folder, temporary.name)
+    _make_way(folder, temporary.name)
 
 
-def _unlink_if_there(folder: int, name: str) -> None:
+def _make_way(folder: int, temporary: str) -> None:
+    """Free the name of our temporary file; a folder that somebody has planted there moves aside."""
     # Looked for first: on a read-only file system unlink(2) fails for a name that isn't there too.
-    with suppress(FileNotFoundError):
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-        os.unlink(name, dir_fd=folder)
+    try:
+        os.stat(temporary, dir_fd=folder, follow_symlinks=False)
+        os.unlink(temporary, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        aside = f"{temporary}.{secrets.token_hex(4)}"
+        os.rename(temporary, aside, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _make_folders(root: Path, path: PurePosixPath) -> None:

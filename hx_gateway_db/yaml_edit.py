@@ -28,7 +28,17 @@ from hx_gateway_db.yaml_splice import (
     value_ends,
 )
 
-__all__ = ["Path", "RemoveKey", "Scalar", "SetKey", "YamlRefusal", "edit", "lookup", "restore"]
+__all__ = [
+    "Path",
+    "RemoveKey",
+    "Scalar",
+    "SetKey",
+    "YamlRefusal",
+    "edit",
+    "lookup",
+    "lookup_each",
+    "restore",
+]
 
 _LONGEST_DIFF = 2000
 
@@ -93,7 +103,13 @@ def lookup(text: bytes, path: Path) -> object:
 
     Raise YamlRefusal when the text can't be read safely.
     """
-    return value_at(Outline(text, [path]), path)
+    return lookup_each(text, [path])[path]
+
+
+def lookup_each(text: bytes, paths: Sequence[Path]) -> dict[Path, object]:
+    """`lookup` for several paths at once."""
+    outline = Outline(text, paths)
+    return {path: value_at(outline, path) for path in paths}
 
 
 def _edit_splices(outline: Outline, operations: Sequence[Operation]) -> Alternative:

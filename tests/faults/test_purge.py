@@ -13,7 +13,7 @@ from tests.package.test_purge import POSTRM, PRISTINE, WIRED, Host
 _STAND_IN = """\
 #!/bin/sh
 echo >>"{folder}/count"
-[ "$(/usr/bin/wc -l <"{folder}/count")" -ne {number} ] || kill -KILL 0
+[ "$(/usr/bin/wc -l <"{folder}/count")" -lt {number} ] || kill -KILL 0
 exec "{program}" "$@"
 """
 
@@ -26,7 +26,7 @@ def commands() -> dict[str, str]:
 
 
 def stand_in(folder: Path, number: int) -> Path:
-    """A folder for PATH, in which the `number`-th command that is started ends everything."""
+    """A folder for PATH, in which the `number`-th command that is started, or one after it, ends everything."""
     programs = folder / "programs"
     programs.mkdir()
     for name, program in commands().items():

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Debconf:
         configuration = SYSTEM_CONFIGURATION.read_text()
         self._configuration = folder / "debconf.conf"
         self._configuration.write_text(configuration.replace("/var/cache/debconf", str(self.cache)))
-        for script in ("config", "postinst"):
+        for script in ("config", "postinst", "postrm"):
             shutil.copy(PROJECT / f"debian/hx-gateway-db.{script}", folder)
             (folder / f"hx-gateway-db.{script}").chmod(0o755)
         templates = subprocess.run(
@@ -57,6 +58,11 @@ class Debconf:
     def install_command(self) -> None:
         """From now on `hx-gateway-db` is there, as it is when postinst runs."""
         self._write_script("hx-gateway-db", _RECORDER.format(folder=self._folder))
+
+    def install_real_command(self, root: Path) -> None:
+        """The same with the command itself, on a tree of files."""
+        python = f'PYTHONPATH="{PROJECT}" exec "{sys.executable}" -m hx_gateway_db'
+        self._write_script("hx-gateway-db", f'#!/bin/sh\n{python} --root "{root}" "$@"\n')
 
     def host_has(self, **answers: str) -> None:
         """What `hx-gateway-db answers` reads back from the host."""
@@ -105,6 +111,14 @@ class Debconf:
             check=True,
         )
 
+    def remove(self) -> None:
+        """What dpkg runs when the package has been removed."""
+        subprocess.run(
+            [self._folder / "hx-gateway-db.postrm", "remove"],
+            env=self._environment({"DEBIAN_FRONTEND": "noninteractive"}),
+            check=True,
+        )
+
     def keep_password_backups(self) -> None:
         """Configure debconf as an administrator may: a backup of passwords.dat too."""
         text = self._configuration.read_text()
@@ -117,10 +131,10 @@ class Debconf:
         """The same on a terminal."""
         return self._spawn(self._postinst(old_version), frontend, priority)
 
-    def questions(self, action: str) -> "pexpect.spawn[str]":
+    def questions(self, *arguments: str) -> "pexpect.spawn[str]":
         """Only the questions, on a terminal with dialogs."""
         script = str(self._folder / "hx-gateway-db.config")
-        return self._spawn(["/usr/share/debconf/frontend", script, action], "dialog", "high")
+        return self._spawn(["/usr/share/debconf/frontend", script, *arguments], "dialog", "high")
 
     @property
     def given(self) -> dict[str, str]:

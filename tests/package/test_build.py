@@ -121,7 +121,8 @@ def test_the_questions_and_their_defaults_are_the_documented_ones() -> None:
         for name, fields in templates.items()
         if fields["Type"] != "error"
     }
-    assert questions == QUESTIONS
+    # One more is a decision, and no answer that is handed on.
+    assert questions == {**QUESTIONS, "edited": "keep"}
     types = {name: templates[f"hx-gateway-db/{name}"]["Type"] for name in QUESTIONS}
     passwords = {name for name, kind in types.items() if kind == "password"}
     booleans = {name for name, kind in types.items() if kind == "boolean"}

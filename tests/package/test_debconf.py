@@ -2,6 +2,7 @@
 
 import re
 import string
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -49,7 +50,8 @@ EVERY_QUESTION = (
     (r"Switch LiteLLM's admin interface off\?", "no"),
     ("Folder of the gateway:", "/srv/gateway"),
 )
-UP, ENTER = "\x1b[A", "\r"
+DECISION = "Edited values that the answers contradict:"
+UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
 TO_BACK_BUTTON, ERASE_LINE = "\t\t", "\x15"
 
 
@@ -157,6 +159,35 @@ def test_a_password_is_not_in_debconfs_backups_after_the_trigger(debconf: Debcon
     assert debconf.occurrences("secret") == ["passwords.dat-old"]
     debconf.run_trigger()
     assert debconf.occurrences("secret") == []
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_password_that_waits_for_the_next_run_outlives_the_trigger(
+    debconf: Debconf, failed: bool
+) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="first-pass")
+    debconf.configure()
+    debconf.select(PG_PASS="second-pass")
+    if failed:
+        debconf.command_ends_with(3)
+        debconf.configure()
+    debconf.run_trigger()
+    assert debconf.occurrences("second-pass")
+
+
+def test_a_removal_after_a_run_that_failed_forgets_the_passwords(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="first-pass")
+    debconf.command_ends_with(3)
+    assert debconf.configure().returncode != 0
+    assert debconf.occurrences("first-pass")
+    debconf.remove()
+    assert not debconf.occurrences("first-pass")
+    debconf.host_has(PG_HOST="db2")
+    debconf.command_ends_with(0)
+    debconf.configure()
+    assert debconf.given["PG_HOST"] == "db2"
 
 
 def test_a_run_without_passwords_activates_no_trigger(debconf: Debconf) -> None:
@@ -311,6 +342,137 @@ def test_back_from_the_first_question_cancels_a_reconfiguration(
     dialog.expect(pexpect.EOF)
     dialog.close()
     assert dialog.exitstatus == status
+
+
+EDITED = {**WIRED, "EDITED": "PG_HOST PG_USER PG_PASS RATE_LIMIT"}
+CHANGES = (
+    "PG_HOST: db1 -> db0\n"
+    r" PG_USER: a \ b  c -> a \ b c" + "\n"
+    " PG_PASS: (not shown)\n"
+)
+
+
+def select_stale_answers(debconf: Debconf) -> None:
+    """Preseed as configuration management does that knows nothing of the edits on the host."""
+    debconf.select(PG_HOST="db0", PG_PORT="99", PG_USER=r"a \ b c", PG_PASS="stale")
+    debconf.select(RATE_LIMIT="7")  # as the host has it
+
+
+def test_edited_values_win_over_answers_given_in_advance_and_that_is_said_each_time(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    debconf.host_has(**EDITED)
+    for version in ("", "0.1.0"):
+        select_stale_answers(debconf)
+        done = debconf.configure(old_version=version)
+        assert debconf.given == {**WIRED, "PG_PORT": "99", "PG_PASS": "", "REDIS_PASS": ""}
+        assert CHANGES + "The edited values are kept" in done.stderr
+        assert done.stderr.count("preseed 'hx-gateway-db/edited select replace'") == 1
+        assert "stale" not in done.stdout + done.stderr
+        assert debconf.seen() == set()
+        assert debconf.occurrences("stale") == []
+
+
+def test_the_decision_can_be_preseeded_and_holds_for_one_run(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**EDITED)
+    select_stale_answers(debconf)
+    debconf.select_line("hx-gateway-db/edited select replace")
+    done = debconf.configure(old_version="0.1.0")
+    assert debconf.given["PG_HOST"] == "db0"
+    assert debconf.given["PG_USER"] == r"a \ b c"
+    assert debconf.given["PG_PASS"] == "stale"
+    assert CHANGES + "The edited values are replaced by the answers" in done.stderr
+    assert debconf.seen() == set()
+    debconf.select(PG_HOST="db0")
+    debconf.configure(old_version="0.1.0")
+    assert debconf.given["PG_HOST"] == "db1"
+
+
+@pytest.mark.parametrize(("reply", "host", "password"), [("1", "db1", ""), ("2", "db0", "stale")])
+def test_on_a_terminal_the_edits_are_shown_and_decided_once(
+    debconf: Debconf, reply: str, host: str, password: str
+) -> None:
+    debconf.install_command()
+    debconf.host_has(**EDITED)
+    select_stale_answers(debconf)
+    dialog = debconf.dialog(old_version="0.1.0")
+    dialog.expect(DECISION)
+    shown = (dialog.before or "").replace("\r", "")
+    assert CHANGES in shown and "stale" not in shown and "RATE_LIMIT" not in shown
+    dialog.sendline(reply)
+    dialog.expect(pexpect.EOF)
+    assert DECISION not in (dialog.before or "") and "edited" not in (dialog.before or "")
+    assert debconf.given["PG_HOST"] == host
+    assert debconf.given["PG_PORT"] == "99"
+    assert debconf.given["PG_PASS"] == password
+    assert debconf.occurrences("stale") == []
+
+
+@pytest.mark.parametrize("decision", ["keep", "replace"])
+def test_config_run_by_apt_and_again_by_postinst_asks_once(debconf: Debconf, decision: str) -> None:
+    debconf.install_command()
+    debconf.host_has(**EDITED)
+    select_stale_answers(debconf)
+    early = debconf.questions("configure", "0.1.0")
+    early.expect(DECISION)
+    early.send(ENTER if decision == "keep" else DOWN + ENTER)
+    early.expect(pexpect.EOF)
+    answer(debconf.dialog(old_version="0.1.0"))
+    assert debconf.given["PG_HOST"] == ("db1" if decision == "keep" else "db0")
+
+
+def test_an_edit_of_the_file_survives_configuration_management(
+    debconf: Debconf, tmp_path: Path
+) -> None:
+    config = tmp_path / "tree/opt/HX-Infrastructure-/api-gateway/config/api-gateway/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("general_settings: {master_key: sk-1}\n")
+    env = config.with_name("gateway.env")
+    debconf.install_real_command(tmp_path / "tree")
+
+    def manage(*decision: str) -> str:
+        debconf.select(DATABASE="existing", PG_HOST="db0", PG_PASS="managed")
+        for line in decision:
+            debconf.select_line(line)
+        done = debconf.configure(old_version="0.1.0")
+        assert done.returncode == 0
+        return done.stderr
+
+    assert "edited" not in manage()
+    managed = env.read_text()
+    edited = managed.replace("managed@db0:", "by-hand@db1:") + "LITELLM_SALT_KEY=s\n"
+    env.write_text(edited)
+    for _ in range(2):
+        said = manage()
+        assert "PG_HOST: db1 -> db0\n PG_PASS: (not shown)\n" in said
+        assert "by-hand" not in said and "managed" not in said
+        assert env.read_text() == edited
+    manage("hx-gateway-db/edited select replace")
+    assert env.read_text() == managed + "LITELLM_SALT_KEY=s\n"
+    assert "edited" not in manage()
+
+
+def test_answers_that_change_nothing_contradict_no_edit(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**{**WIRED, "EDITED": "DATABASE PG_HOST PG_PASS REDIS"})
+    debconf.select(DATABASE="later", PG_HOST="db1", PG_PASS="")
+    answer(debconf.dialog(old_version="0.1.0"))
+    assert debconf.given["DATABASE"] == "later"
+
+
+def test_after_a_failure_the_decision_stands(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.host_has(**EDITED)
+    debconf.command_ends_with(3)
+    select_stale_answers(debconf)
+    debconf.select_line("hx-gateway-db/edited select replace")
+    assert debconf.configure(old_version="0.1.0").returncode == 3
+    assert debconf.seen() == set()
+    debconf.command_ends_with(0)
+    assert debconf.configure(old_version="0.1.0").stderr == ""
+    assert debconf.given["PG_HOST"] == "db0"
 
 
 def answer(dialog: "pexpect.spawn[str]", *expected: tuple[str, str]) -> None:

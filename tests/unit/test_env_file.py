@@ -85,3 +85,17 @@ def test_a_text_in_which_our_keys_would_be_misread_is_refused() -> None:
 def test_a_key_that_only_one_of_the_readers_would_see_is_refused_with_its_line() -> None:
     with pytest.raises(EnvFileRefusal, match="line 2: .*REDIS_URL"):
         merge("A=1\nexport REDIS_URL=redis://elsewhere\n", FRESH)
+
+
+def test_kept_keys_stay_as_they_are_written_or_missing() -> None:
+    mine = "DATABASE_URL='postgres://u:p@h/d'\nLITELLM_REDIS_URL=redis://mine\n"
+    kept = ("DATABASE_URL", "LITELLM_REDIS_URL", "REDIS_URL")
+    merged = env_file.merge(mine, FRESH, WITH_REDIS, kept)
+    assert merged == f"{mine}\n# UI\nDISABLE_ADMIN_UI=true\n"
+
+
+def test_a_kept_value_that_the_two_readers_read_differently_is_written_anew() -> None:
+    mine = "DATABASE_URL=postgres://u:p\\@h:5432/d\nDISABLE_ADMIN_UI=true\n"
+    merged = env_file.merge(mine, FRESH, WITH_REDIS, ("DATABASE_URL",))
+    assert values(merged)["DATABASE_URL"] == "postgresql://u:p@h:5432/d"
+    assert "\\" not in merged

@@ -1,11 +1,24 @@
 """No secret survives redaction."""
 
+import json
+from collections.abc import Callable
+
+import pytest
+
 from hx_gateway_db.redaction import redact
 
 
 def test_a_secret_goes_raw_and_percent_encoded() -> None:
     text = "raw p@ss w, url p%40ss%20w, form p%40ss+w"
     assert redact(text, ["p@ss w"]) == "raw ***, url ***, form ***"
+
+
+@pytest.mark.parametrize("form", [repr, json.dumps])
+def test_a_secret_that_a_program_logged_in_quotes_goes(form: Callable[[str], str]) -> None:
+    secret = "qu'o\"te\\d"
+    quoted = form(secret)
+    assert secret not in quoted
+    assert redact(f"login with {quoted}!", [secret]) == f"login with {quoted[0]}***{quoted[-1]}!"
 
 
 def test_the_password_of_any_url_goes() -> None:

@@ -18,8 +18,8 @@ def taken_back(path: str, before: str | None, after: str, now: str) -> str | Non
         return FileImage(text.encode(), Metadata(0, 0, 0o640))
 
     first = None if before is None else image(before)
-    content = take_back(FileChange(PurePosixPath(path), first, image(after)), now.encode())
-    return None if content is None else content.decode()
+    left = take_back(FileChange(PurePosixPath(path), first, image(after)), image(now))
+    return None if left is None else left.content.decode()
 
 
 def test_config_yaml_gets_its_keys_back_and_keeps_the_new_model() -> None:
@@ -61,4 +61,25 @@ def test_a_drop_in_loses_our_line_and_keeps_the_other() -> None:
 def test_a_text_in_which_our_part_cannot_be_told_is_left_alone(path: str, now: str) -> None:
     image = FileImage(b"general_settings: {}\n", Metadata(0, 0, 0o640))
     change = FileChange(PurePosixPath(path), image, image)
-    assert take_back(change, now.encode(errors="surrogateescape")) is None
+    edited = FileImage(now.encode(errors="surrogateescape"), image.metadata)
+    assert take_back(change, edited) is None
+
+
+def test_the_old_password_is_not_put_into_a_file_that_others_can_read() -> None:
+    def image(password: str, metadata: Metadata) -> FileImage:
+        return FileImage(f"DATABASE_URL=postgresql://u:{password}@h/d\n".encode(), metadata)
+
+    sealed = Metadata(0, 77, 0o640)
+    change = FileChange(PurePosixPath(ENV), image("old", sealed), image("new", sealed))
+    left = take_back(change, image("planted", Metadata(1234, 1234, 0o644)))
+    assert left is not None
+    assert (b":old@" in left.content, left.metadata) == (True, sealed)
+
+
+def test_config_yaml_keeps_the_owner_and_mode_that_it_was_given_since() -> None:
+    image = FileImage(b"general_settings: {disable_spend_logs: true}\n", Metadata(0, 0, 0o640))
+    given = Metadata(1234, 1234, 0o600)
+    left = take_back(
+        FileChange(PurePosixPath(CONFIG), image, image), FileImage(image.content, given)
+    )
+    assert left is not None and left.metadata == given

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -28,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def nothing(change: FileChange, content: bytes) -> bytes | None:
+def nothing(change: FileChange, now: FileImage) -> FileImage | None:
     """Nobody can tell our part of a file that was edited since."""
     return None
 
@@ -210,9 +211,9 @@ def test_of_a_file_that_somebody_edited_since_only_our_part_is_taken_back(root: 
         transaction.write()
         (root / "etc/old").write_text("after, edited")
 
-        def take_back(change: FileChange, content: bytes) -> bytes | None:
+        def take_back(change: FileChange, now: FileImage) -> FileImage | None:
             assert change.before is not None
-            return content.replace(b"after", change.before.content)
+            return replace(now, content=now.content.replace(b"after", change.before.content))
 
         assert transaction.undo(take_back).edited == (OLD,)
     assert (root / "etc/old").read_text() == "before, edited"

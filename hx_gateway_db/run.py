@@ -1,0 +1,198 @@
+"""A plan being carried out: files, services and proof in their order, or everything put back."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from hx_gateway_db import services
+from hx_gateway_db.errors import HxError, NotRolledBack, Refused, RolledBack
+from hx_gateway_db.gateway import ProofFailed
+from hx_gateway_db.host import Host, read_host
+from hx_gateway_db.interruption import held_back
+from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.plan import Plan, remembering
+from hx_gateway_db.preflight import check
+from hx_gateway_db.progress import Progress
+from hx_gateway_db.proof import prove
+from hx_gateway_db.readiness import answering, answers, wait_until_ready, watch
+from hx_gateway_db.redaction import redact
+from hx_gateway_db.services import ServiceFailed, Unit
+from hx_gateway_db.settings import Settings
+from hx_gateway_db.take_back import take_back
+from hx_gateway_db.transaction import Transaction, Undone
+
+
+@dataclass
+class Run:
+    """A plan being carried out; `settings` is None for a rollback.
+
+    `served` are the units that answered before, `pending` those that policy-rc.d forbids to
+    restart. `restarted` are those restarted so far, `up` those of them that answered again, the
+    first of them at `up_since`.
+    """
+
+    host: Host
+    plan: Plan
+    settings: Settings | None
+    progress: Progress
+    online: bool
+    served: tuple[str, ...]
+    pending: tuple[str, ...]
+    restarted: list[str] = field(default_factory=list)
+    up: list[Unit] = field(default_factory=list)
+    up_since: float = 0.0
+
+    def carry_out(self) -> None:
+        """Change the files, restart, prove; or put everything back and raise why."""
+        transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
+        try:
+            transaction.write()
+            if self.online:
+                transaction.services_begin(self.served)
+                self._restart()
+                self._prove()
+                if self.up:
+                    watch(self.up, self.up_since, self.progress)
+            transaction.close()
+        except BaseException as error:
+            with held_back():
+                self._put_back(transaction, error)
+            raise
+
+    def _restart(self) -> None:
+        services.daemon_reload()
+        if self.settings:
+            # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
+            check(self.settings)
+        for name in self.plan.restart:
+            unit = services.unit(name)
+            if not unit.wanted:
+                self.progress.say(unit.why_left_alone())
+            elif name in self.pending:
+                self.progress.say(
+                    f"policy-rc.d forbids restarting {name}: it runs with the old files."
+                )
+            else:
+                self.restarted.append(name)
+                self._restart_unit(name)
+
+    def _restart_unit(self, name: str) -> None:
+        started = time.monotonic()
+        if self.settings is None and name not in self.served:
+            # A gateway that is broken already must not keep the package from being removed.
+            self._restart_broken(name)
+            return
+        unit = services.restart(name)
+        wait_until_ready(unit, self.progress)
+        self.up_since = self.up_since or time.monotonic()
+        self.up.append(unit)
+        self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
+
+    def _restart_broken(self, name: str) -> None:
+        try:
+            services.restart(name)
+            self.progress.say(f"{name} is restarted; it did not answer before.")
+        except ServiceFailed as error:
+            self.progress.say(f"{error} It did not answer before either.")
+
+    def _prove(self) -> None:
+        if self.settings is None or LITELLM_UNIT in self.pending:
+            return
+        if not services.unit(LITELLM_UNIT).running:
+            self.progress.say(f"{LITELLM_UNIT} does not run: the proof was skipped.")
+            return
+        layout = self.host.layout
+        config = read_host(layout.root, layout.base).files[layout.config_yaml]
+        for line in prove(self.settings, config.content if config else b""):
+            self.progress.say(line)
+
+    def _put_back(self, transaction: Transaction, error: BaseException) -> None:
+        """Undo, and raise what has happened; returns only for an error that is no HxError."""
+        self.progress.say("That did not work: putting everything back.")
+        undone = transaction.undo(take_back)
+        reason = str(error)
+        culprit = _culprit(error)
+        if culprit in self.restarted:
+            reason += _last_words(culprit)
+        reason = redact(reason, self._secrets())
+        trouble = self._restart_as_before() if self.online else ""
+        down = [name for name in self.served if not answers(name)]
+        if down:
+            raise NotRolledBack(
+                f"{reason}\nThe files are as before, but {' and '.join(down)} does not answer."
+                f" {trouble}".rstrip()
+            ) from None
+        transaction.close()
+        others = "".join(f"\n{sentence}" for sentence in on_edits(undone))
+        if not isinstance(error, HxError | ProofFailed):
+            return
+        if self.restarted:
+            raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
+        raise Refused(f"{reason} Everything is as it was.{others}") from None
+
+    def _restart_as_before(self) -> str:
+        """Restart what was restarted, now with its old files; returns what went wrong."""
+        trouble: list[str] = []
+        steps: list[Callable[[], None]] = [services.daemon_reload]
+        steps += [partial(self._revive, name) for name in self.restarted]
+        for step in steps:
+            try:
+                step()
+            except ServiceFailed as failure:
+                trouble.append(str(failure))
+        return " ".join(trouble)
+
+    def _revive(self, name: str) -> None:
+        if name in self.served:
+            wait_until_ready(services.restart(name), self.progress)
+        else:
+            self._restart_broken(name)
+
+    def _secrets(self) -> tuple[str, ...]:
+        before = self.host.settings.secrets if self.host.settings else ()
+        return (*before, *(self.settings.secrets if self.settings else ()))
+
+
+def new_run(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> Run:
+    """The run of a plan on the host as it is now; `settings` is None for a rollback."""
+    online = live(host) and bool(plan.restart)
+    forbidden = [
+        name
+        for name in plan.restart
+        if online and services.unit(name).wanted and services.policy_forbids(name)
+    ]
+    pending = tuple(forbidden)
+    served = answering() if online else ()
+    return Run(host, remembering(plan, host, pending), settings, progress, online, served, pending)
+
+
+def live(host: Host) -> bool:
+    """Whether this is a running system, whose units can be restarted."""
+    return host.layout.live and services.available()
+
+
+def on_edits(undone: Undone) -> Iterator[str]:
+    """What is to be said of the edits that an undo came across."""
+    for path in undone.edited:
+        yield f"{path} was edited by somebody else since: only our part of it was taken back."
+    for path in undone.foreign:
+        yield f"{path} was changed by somebody else since: left as it is now."
+
+
+def _culprit(error: BaseException) -> str:
+    """The unit whose log tells more of an error; empty when none does."""
+    if isinstance(error, ProofFailed):
+        return WRAPPER_UNIT if error.port == WRAPPER_PORT else LITELLM_UNIT
+    return error.unit if isinstance(error, ServiceFailed) else ""
+
+
+def _last_words(name: str) -> str:
+    try:
+        return f"\n{name} said last:\n{_indented(services.journal(name))}"
+    except ServiceFailed:
+        return ""
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
