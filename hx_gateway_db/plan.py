@@ -16,6 +16,8 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import exists
 from hx_gateway_db.host import Host, free_system_group_id, tracked
 from hx_gateway_db.layout import (
+    CONFIG_YAML,
+    GATEWAY_ENV,
     GATEWAY_GROUP,
     LITELLM_UNIT,
     PRISTINE_CONFIG,
@@ -187,9 +189,9 @@ def affected_units(changes: Iterable[FileChange]) -> list[str]:
         unit = change.path.parent.name.removesuffix(".d")
         if unit in UNITS:
             units.append(unit)
-        elif change.path.name == "gateway.env":
+        elif change.path.name == GATEWAY_ENV:
             units += [LITELLM_UNIT, WRAPPER_UNIT]
-        elif change.path.name == "config.yaml":
+        elif change.path.name == CONFIG_YAML:
             units.append(LITELLM_UNIT)
     return units
 
@@ -210,8 +212,14 @@ def _gateway_env(settings: Settings, host: Host, present: Host, gid: int | None)
     except env_file.EnvFileRefusal as error:
         raise Refused(f"{path}, {error}.") from None
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
-    # The ACL of a file that the service user has made would say who reads the password.
     trusted = before is not None and before.metadata.uid in (0, os.geteuid())
+    if before is not None and host.wired and not trusted:
+        raise Refused(
+            f"{path} is not root's any more but belongs to the user id {before.metadata.uid}, who"
+            " could have written what is in it: look at its lines, then run"
+            f" 'chown root {path}'."
+        )
+    # The ACL of a file that somebody else has made would say who reads the password.
     attributes = before.metadata.attributes if before and trusted else ()
     image = FileImage(text.encode(), Metadata(*owner, 0o640, attributes))
     return _Edit(FileChange(path, before, image), _on_cache_url(cache_url, text, settings, present))

@@ -26,7 +26,7 @@ def commands() -> dict[str, str]:
 
 
 def stand_in(folder: Path, number: int) -> Path:
-    """A folder for PATH, in which the `number`-th command that is started, or one after it, ends everything."""
+    """A folder for PATH; the `number`-th command started from it, or the next, ends everything."""
     programs = folder / "programs"
     programs.mkdir()
     for name, program in commands().items():

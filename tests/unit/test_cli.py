@@ -624,3 +624,13 @@ def test_a_line_that_systemd_ignores_is_mended_and_that_is_said(root: Path, run:
     _, _, err = run("apply")
     assert f'30-db.conf: EnvironmentFile="/{ENV}" is ignored by systemd: written anew.' in err
     assert snapshot(root) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners can only be given away by root")
+def test_a_gateway_env_that_somebody_else_owns_is_not_believed(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    os.chown(root / ENV, 4321, 4321)
+    status, _, err = run("apply")
+    assert status == 3
+    assert "belongs to the user id 4321" in err and f"'chown root /{ENV}'" in err
+    assert run("rollback")[0] == 0
