@@ -2,12 +2,12 @@
 
 The journal holds every file as it was and as it shall be, and is on disk before the first
 change. While it exists the changes are not final: whoever comes next undoes them. Closing it is
-one rename. Nothing else in this package writes files that somebody else reads.
+one rename. Nothing else in this package, but `replacement` for it, writes files that somebody else
+reads.
 """
 
 import errno
 import os
-import secrets
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -21,12 +21,11 @@ from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
-from hx_gateway_db.rename import exchange, rename_to_new
-from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in, untouched
+from hx_gateway_db.replacement import clear_temporary, replace_file
+from hx_gateway_db.snapshot import FileImage, take_in
 
 _TRIES = 10
 _BETWEEN_TRIES = 0.02
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 TakeBack = Callable[[FileChange, FileImage], FileImage | None]
@@ -92,7 +91,7 @@ class Transaction:
             for folder in self._folders:
                 _make_folder(self._root, folder)
             for change in self._changes.files:
-                _replace(self._root, change.path, change.before, change.after)
+                replace_file(self._root, change.path, change.before, change.after)
             for path in self._changes.empty_folders:
                 _remove_if_empty(self._root, path)
         except OSError as error:
@@ -196,120 +195,6 @@ def _remove_if_empty(root: Path, path: PurePosixPath) -> None:
             raise
 
 
-def _replace(
-    root: Path, path: PurePosixPath, before: FileImage | None, after: FileImage | None
-) -> None:
-    try:
-        with open_folder(root, path.parent) as folder:
-            if not untouched(take_in(folder, path), before):
-                raise _changed(path)
-            if after is not None:
-                _write_beside(folder, path, before, after)
-            elif before is not None:
-                _remove(folder, path, before)
-    except FileNotFoundError:
-        if before is not None or after is not None:
-            raise
-
-
-def _write_beside(
-    folder: int, path: PurePosixPath, before: FileImage | None, after: FileImage
-) -> None:
-    temporary = _temporary(path)
-    _make_way(folder, temporary)
-    try:
-        descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
-        with open(descriptor, "wb") as file:
-            _set_metadata(descriptor, after.metadata)
-            file.write(after.content)
-            file.flush()
-            os.fsync(descriptor)
-            written = os.fstat(descriptor)
-            _put_in_place(folder, path, before, written)
-        os.fsync(folder)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        if isinstance(error, OSError):
-            error.filename = str(path)
-        raise
-    if not _is_ours(folder, path.name, written):
-        raise Refused(f"{path} was swapped by somebody else while it was written.")
-
-
-def _put_in_place(
-    folder: int, path: PurePosixPath, before: FileImage | None, written: os.stat_result
-) -> None:
-    """Give the temporary file its name; what stood there must be `before` at that very moment."""
-    temporary = _temporary(path)
-    if before is None:
-        try:
-            if rename_to_new(folder, temporary, path.name):
-                return
-        except FileExistsError:
-            raise _changed(path) from None
-    elif exchange(folder, temporary, path.name):
-        if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
-            exchange(folder, temporary, path.name)
-            if not _is_ours(folder, temporary, written):
-                # Saved once more in between: the newest stays.
-                exchange(folder, temporary, path.name)
-            raise _changed(path)
-        os.unlink(temporary, dir_fd=folder)
-        return
-    os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _remove(folder: int, path: PurePosixPath, before: FileImage) -> None:
-    temporary = _temporary(path)
-    _make_way(folder, temporary)
-    # Out of the way first, so that what is removed is what was looked at.
-    if rename_to_new(folder, path.name, temporary):
-        if not untouched(_take_or_none(folder, path.with_name(temporary)), before):
-            with suppress(FileExistsError):  # saved once more in between: the newest stays
-                rename_to_new(folder, temporary, path.name)
-            raise _changed(path)
-        os.unlink(temporary, dir_fd=folder)
-    else:
-        os.unlink(path.name, dir_fd=folder)
-    os.fsync(folder)
-
-
-def _is_ours(folder: int, name: str, written: os.stat_result) -> bool:
-    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return (found.st_dev, found.st_ino) == (written.st_dev, written.st_ino)
-
-
-def _take_or_none(folder: int, path: PurePosixPath) -> FileImage | None:
-    """The file as it is, or None for anything that is no file of ours to look at."""
-    try:
-        return take_in(folder, path)
-    except Refused:
-        return None
-
-
-def _changed(path: PurePosixPath) -> Refused:
-    return Refused(f"{path} was changed by somebody else just now: run it again.")
-
-
-def _temporary(path: PurePosixPath) -> str:
-    return f".{path.name}.hx-gateway-db"
-
-
-def _set_metadata(descriptor: int, metadata: Metadata) -> None:
-    status = os.fstat(descriptor)
-    if (status.st_uid, status.st_gid) != (metadata.uid, metadata.gid):
-        os.fchown(descriptor, metadata.uid, metadata.gid)
-    wanted = dict(metadata.attributes)
-    for name, _ in read_attributes(descriptor):
-        # A folder's default ACL would let others read what we write.
-        if name not in wanted and name.startswith("system.posix_acl"):
-            os.removexattr(descriptor, name)
-    for name, value in wanted.items():
-        os.setxattr(descriptor, name, value)
-    os.fchmod(descriptor, metadata.mode)
-
-
 class _Outcome(Enum):
     """What an undo found: our change and took it back, nothing to do, or somebody's edit."""
 
@@ -335,7 +220,7 @@ def _put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Outcome:
 def _try_to_put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Outcome:
     try:
         with open_folder(root, change.path.parent) as folder:
-            _clear_temporary(folder, change)
+            clear_temporary(folder, change)
             current = take_in(folder, change.path)
     except FileNotFoundError:
         current = None
@@ -343,42 +228,13 @@ def _try_to_put_back(root: Path, change: FileChange, take_back: TakeBack) -> _Ou
         return _Outcome.AS_BEFORE
     if current == change.after:
         _make_folders(root, change.path)
-        _replace(root, change.path, current, change.before)
+        replace_file(root, change.path, current, change.before)
         return _Outcome.PUT_BACK
     without_ours = take_back(change, current) if current else None
     if without_ours is None:
         return _Outcome.FOREIGN
-    _replace(root, change.path, current, without_ours)
+    replace_file(root, change.path, current, without_ours)
     return _Outcome.EDITED
-
-
-def _clear_temporary(folder: int, change: FileChange) -> None:
-    """Remove our temporary file; an edit that was moved there just before a kill goes back."""
-    temporary = change.path.with_name(_temporary(change.path))
-    moved = _take_or_none(folder, temporary)
-    original = change.before.content if change.before else b""
-    if (
-        moved is not None
-        and _take_or_none(folder, change.path) == change.after
-        and moved not in (change.before, change.after)
-        and not original.startswith(moved.content)
-    ):
-        os.rename(temporary.name, change.path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
-    _make_way(folder, temporary.name)
-
-
-def _make_way(folder: int, temporary: str) -> None:
-    """Free the name of our temporary file; a folder that somebody has planted there moves aside."""
-    # Looked for first: on a read-only file system unlink(2) fails for a name that isn't there too.
-    try:
-        os.stat(temporary, dir_fd=folder, follow_symlinks=False)
-        os.unlink(temporary, dir_fd=folder)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        aside = f"{temporary}.{secrets.token_hex(4)}"
-        os.rename(temporary, aside, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _make_folders(root: Path, path: PurePosixPath) -> None:

@@ -139,8 +139,8 @@ def test_an_edit_in_the_last_moment_is_not_overwritten(
 
         return renamed
 
-    monkeypatch.setattr("hx_gateway_db.transaction.exchange", save_just_before(exchange))
-    monkeypatch.setattr("hx_gateway_db.transaction.rename_to_new", save_just_before(rename_to_new))
+    monkeypatch.setattr("hx_gateway_db.replacement.exchange", save_just_before(exchange))
+    monkeypatch.setattr("hx_gateway_db.replacement.rename_to_new", save_just_before(rename_to_new))
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         with pytest.raises(Refused, match=f"{name} was changed by somebody else just now"):
@@ -162,7 +162,7 @@ def test_of_two_edits_in_the_last_moment_the_newest_stays(
             break
         return exchange(folder, one, other)
 
-    monkeypatch.setattr("hx_gateway_db.transaction.exchange", exchange_after_a_save)
+    monkeypatch.setattr("hx_gateway_db.replacement.exchange", exchange_after_a_save)
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         with pytest.raises(Refused, match="changed by somebody else just now"):
@@ -194,8 +194,8 @@ def test_where_the_file_system_cannot_exchange_files_are_still_replaced(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tree(root)
-    monkeypatch.setattr("hx_gateway_db.transaction.exchange", lambda *names: False)
-    monkeypatch.setattr("hx_gateway_db.transaction.rename_to_new", lambda *names: False)
+    monkeypatch.setattr("hx_gateway_db.replacement.exchange", lambda *names: False)
+    monkeypatch.setattr("hx_gateway_db.replacement.rename_to_new", lambda *names: False)
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         transaction.write()
