@@ -81,8 +81,9 @@ def _abandon(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _report(line: str) -> None:
+def _report(line: str, terminal: "_Terminal") -> None:
     """Say how a change ended. It has ended like that also where nobody can be told."""
+    terminal.clear()
     try:
         print(line, flush=True)
     except OSError:
@@ -136,8 +137,12 @@ class _Terminal:
         self._watched = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._shown = ""
 
-    def say(self, line: str) -> None:
+    def clear(self) -> None:
+        """Take away the line on which something is waited for."""
         self._replace("")
+
+    def say(self, line: str) -> None:
+        self.clear()
         self._print(f"{printable(line)}\n")
 
     def waiting(self, what: str, seconds: float) -> None:
@@ -161,21 +166,21 @@ class _Terminal:
 def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import apply
 
-    _report(apply(options.root, _given(options), terminal))
+    _report(apply(options.root, _given(options), terminal), terminal)
     return 0
 
 
 def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import rollback
 
-    _report(rollback(options.root, terminal))
+    _report(rollback(options.root, terminal), terminal)
     return 0
 
 
 def _recover(options: argparse.Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring import recover
 
-    _report(recover(options.root, terminal))
+    _report(recover(options.root, terminal), terminal)
     return 0
 
 

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from tests.faults.tally import Tally, sample
@@ -227,23 +226,29 @@ def test_a_killed_apply_is_undone_by_the_next_run(machine: Machine) -> None:
 
 
 def test_an_install_that_is_interrupted_or_dies_leaves_the_gateway_of_before(
-    machine: Machine, deb: Path, tally: Tally
+    shared_machine: Machine, key: str, deb: Path, tally: Tally
 ) -> None:
     """The last one here: it takes the package away and installs it again."""
+    machine = shared_machine
     machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
     preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
     machine.put(deb, "/root/hx.deb")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
 
-    apt = machine.spawn(["apt-get", "install", "--yes", "/root/hx.deb"], env=env)
-    wait_for_the_restart(machine)
-    apt.send("\x03")
-    apt.expect(pexpect.EOF, timeout=120)
-    apt.close()
-    assert apt.exitstatus != 0
-    undone = ["flock", "--timeout", "120", f"{STATE}/lock", "true"]
-    machine.run(undone)
-    assert as_before_the_install(machine)
+    tally.injected += 1
+    # apt keeps a Ctrl-C to itself until dpkg has finished.
+    said = interrupted_in_the_restart(machine, "apt-get install --yes /root/hx.deb")
+    assert "Operation was interrupted" in said
+    assert_a_virtual_key_works(machine)
+    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+
+    tally.injected += 1
+    said = interrupted_in_the_restart(machine, "dpkg --install /root/hx.deb")
+    assert "exit status 0" not in said
+    # dpkg does not wait for who is still putting things back.
+    machine.run(["flock", "--timeout", "120", f"{STATE}/lock", "true"])
+    assert_as_before_the_install(machine)
 
     tally.injected += 1
     dpkg = machine.spawn(["dpkg", "--configure", "--pending"], env=env)
@@ -252,16 +257,33 @@ def test_an_install_that_is_interrupted_or_dies_leaves_the_gateway_of_before(
     dpkg.close()
     machine.boot()
     machine.wait_for_gateway()
-    assert as_before_the_install(machine)
+    assert_as_before_the_install(machine)
 
     machine.run(["dpkg", "--configure", "--pending"], env=env)
-    assert_a_virtual_key_works(machine)
+    assert chat(machine, key).status == 200
+
+
+def interrupted_in_the_restart(machine: Machine, command: str) -> str:
+    """Type Ctrl-C on the terminal of a command; returns what stands there in the end."""
+    script = f"DEBIAN_FRONTEND=noninteractive {command}; echo exit status $?; sleep 600"
+    machine.run(["tmux", "new-session", "-d", "-s", "s", "-x", "200", "-y", "50", script])
+
+    def shown() -> str:
+        return machine.run(["tmux", "capture-pane", "-p", "-t", "s"]).stdout
+
+    wait_for_the_restart(machine)
+    machine.run(["tmux", "send-keys", "-t", "s", "C-c"])
+    machine.wait_until(lambda: "exit status" in shown(), 120, what="the command's end")
+    said = shown()
+    machine.run(["tmux", "kill-session", "-t", "s"])
+    return said
 
 
 def wait_for_the_restart(machine: Machine) -> None:
     machine.wait_until(lambda: machine.exists(f"{STATE}/journal/services"), 60)
 
 
-def as_before_the_install(machine: Machine) -> bool:
-    unwired = not any(machine.exists(path) for path in (*DROP_INS, GATEWAY_ENV, f"{STATE}/journal"))
-    return unwired and no_connected_db(machine)
+def assert_as_before_the_install(machine: Machine) -> None:
+    left = [path for path in (*DROP_INS, GATEWAY_ENV, f"{STATE}/journal") if machine.exists(path)]
+    assert left == []
+    assert no_connected_db(machine)
