@@ -39,7 +39,7 @@ test: root packages ## All tests, those on booted machines last (as root)
 	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --durations 10 \
 	    tests/package tests/machine tests/faults
 
-faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; hours)
+faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; an hour)
 	$(MAKE) deb
 	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup tests/faults
 
