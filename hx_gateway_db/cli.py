@@ -226,8 +226,9 @@ def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
     if options.root != Path("/"):
         raise UsageError("verify asks a running gateway: it can't be used with --root.")
     rows = []
-    secrets = list(_secrets(options))
-    for found in verify(read_host(options.root)):
+    host = read_host(options.root)
+    secrets = host.settings.secrets if host.settings else ()
+    for found in verify(host):
         row = replace(found, detail=printable(redact(found.detail, secrets)))
         rows.append(row)
         if not options.json:

@@ -755,10 +755,7 @@ def test_a_racer_gets_nothing_from_runs_of_the_command(hostile: HostileBase, tal
         score = racer.end()
         harm = guard.harm()
     print(f"{score.made} swaps, {score.caught} new files caught, {record.statuses}: {score.swaps}")
-    tally.injected += score.made
-    tally.secrets_leaked += len(score.seen)
-    assert score.seen == []
-    harm.count(tally)
+    count_race(tally, score, harm)
     assert record.faults == []
     assert score.caught
 
@@ -783,13 +780,18 @@ def test_a_racer_gets_nothing_from_a_purge(hostile: HostileBase, tally: Tally) -
         score = racer.end()
         harm = guard.harm()
     print(f"{score.made} swaps, {rounds} purges, {purged} of them undisturbed")
+    count_race(tally, score, harm)
+    assert faults == []
+    assert purged == rounds // 5
+    assert score.made > rounds
+
+
+def count_race(tally: Tally, score: Score, harm: Harm) -> None:
+    """What a race came to: what the racer did and saw, and what was done to others."""
     tally.injected += score.made
     tally.secrets_leaked += len(score.seen)
     assert score.seen == []
     harm.count(tally)
-    assert faults == []
-    assert purged == rounds // 5
-    assert score.made > rounds
 
 
 def purge(hostile: HostileBase) -> Outcome:
