@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.layout import DEFAULT_BASE
-from hx_gateway_db.settings import Cache, Postgres, Redis, Settings
+from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
 
 DATABASE_CHOICES = ("local", "existing", "later")
-PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS")
+PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS", "PG_ADMIN_PASS", "REDIS_ADMIN_PASS")
 KEYS = (
     "DATABASE",
     "PG_HOST",
@@ -19,12 +19,21 @@ KEYS = (
     "PG_USER",
     "PG_PASS",
     "PG_SSLMODE",
+    "PG_SSLROOTCERT",
+    "PG_BOUNCER",
+    "PG_ADMIN_USER",
+    "PG_ADMIN_PASS",
     "REDIS",
     "REDIS_HOST",
     "REDIS_PORT",
     "REDIS_USER",
     "REDIS_PASS",
     "REDIS_DB",
+    "REDIS_TLS",
+    "REDIS_CACERT",
+    "REDIS_TRANSACTION_BUFFER",
+    "REDIS_ADMIN_USER",
+    "REDIS_ADMIN_PASS",
     "DISABLE_ADMIN_UI",
     "CACHE",
     "RATE_LIMIT",
@@ -41,9 +50,12 @@ _DEFAULTS = {
     "PG_DB": "hx_gateway",
     "PG_USER": "hx_gateway",
     "PG_SSLMODE": "prefer",
+    "PG_BOUNCER": "auto",
     "REDIS_HOST": LOCAL_HOST,
     "REDIS_PORT": "6379",
     "REDIS_DB": "0",
+    "REDIS_TLS": "false",
+    "REDIS_TRANSACTION_BUFFER": "false",
     "DISABLE_ADMIN_UI": "true",
     "CACHE": "false",
     "RATE_LIMIT": "60",
@@ -107,6 +119,12 @@ def to_settings(
     for key in ("PG_HOST", "PG_PASS"):
         if not values.get(key):
             raise InvalidSettings(f"{key} is missing: answer it, or choose DATABASE=local.")
+    sslmode = _sslmode(values)
+    # What the present value was for, the answers may have switched off.
+    if sslmode != "verify-full" and not given.get("PG_SSLROOTCERT"):
+        values["PG_SSLROOTCERT"] = ""
+    if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
+        values["REDIS_CACERT"] = ""
     redis = None
     if _boolean(values, "REDIS", default="REDIS_HOST" in given):
         redis = Redis(
@@ -115,8 +133,11 @@ def to_settings(
             user=values.get("REDIS_USER", ""),
             password=values.get("REDIS_PASS", ""),
             database=_number(values, "REDIS_DB"),
-            tls=bool(present and present.redis and present.redis.tls),
+            tls=_boolean(values, "REDIS_TLS"),
+            ca_file=values.get("REDIS_CACERT", ""),
         )
+    elif not given.get("REDIS_TRANSACTION_BUFFER"):
+        values["REDIS_TRANSACTION_BUFFER"] = "false"
     return Settings(
         postgres=Postgres(
             host=values["PG_HOST"],
@@ -124,14 +145,31 @@ def to_settings(
             database=values["PG_DB"],
             user=values["PG_USER"],
             password=values["PG_PASS"],
-            sslmode=values["PG_SSLMODE"],
+            sslmode=sslmode,
+            ca_file=values.get("PG_SSLROOTCERT", ""),
+            pgbouncer=None if values["PG_BOUNCER"] == "auto" else _boolean(values, "PG_BOUNCER"),
             parameters=present.postgres.parameters if present else (),
         ),
         redis=redis,
         cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
+        transaction_buffer=_boolean(values, "REDIS_TRANSACTION_BUFFER"),
         disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
         base=PurePosixPath(values["BASE"]),
     )
+
+
+def administrators(given: Mapping[str, str]) -> dict[str, Login]:
+    """The administrators' logins among the answers, by server: `postgres`, `redis`.
+
+    Raises InvalidSettings.
+    """
+    logins = {}
+    if given.get("PG_ADMIN_USER"):
+        logins["postgres"] = Login(given["PG_ADMIN_USER"], given.get("PG_ADMIN_PASS", ""))
+    if given.get("REDIS_ADMIN_USER") or given.get("REDIS_ADMIN_PASS"):
+        user = given.get("REDIS_ADMIN_USER") or "default"
+        logins["redis"] = Login(user, given.get("REDIS_ADMIN_PASS", ""))
+    return logins
 
 
 def from_settings(settings: Settings) -> dict[str, str]:
@@ -144,6 +182,8 @@ def from_settings(settings: Settings) -> dict[str, str]:
         "PG_USER": postgres.user,
         "PG_PASS": postgres.password,
         "PG_SSLMODE": postgres.sslmode,
+        "PG_SSLROOTCERT": postgres.ca_file,
+        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else _word(postgres.pgbouncer),
         "REDIS": _word(settings.redis is not None),
         "DISABLE_ADMIN_UI": _word(settings.disable_admin_ui),
         "CACHE": _word(settings.cache is not None),
@@ -156,6 +196,9 @@ def from_settings(settings: Settings) -> dict[str, str]:
             "REDIS_USER": settings.redis.user,
             "REDIS_PASS": settings.redis.password,
             "REDIS_DB": str(settings.redis.database),
+            "REDIS_TLS": _word(settings.redis.tls),
+            "REDIS_CACERT": settings.redis.ca_file,
+            "REDIS_TRANSACTION_BUFFER": _word(settings.transaction_buffer),
         }
     if settings.cache:
         answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
@@ -167,6 +210,12 @@ def from_host(settings: Settings, local_database: str) -> dict[str, str]:
     postgres = settings.postgres
     local = (postgres.host, postgres.database) == (LOCAL_HOST, local_database)
     return {"DATABASE": "local" if local else "existing", **from_settings(settings)}
+
+
+def _sslmode(values: Mapping[str, str]) -> str:
+    # Prisma, LiteLLM's way to the database, can't check the CA without the name.
+    mode = values["PG_SSLMODE"]
+    return "verify-full" if mode == "verify-ca" else mode
 
 
 def _word(value: bool) -> str:

@@ -16,8 +16,10 @@ _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 class Postgres:
     """A PostgreSQL database and the login that LiteLLM uses for it.
 
+    `ca_file` holds the certificates that `verify-full` trusts, empty for the system's.
+    `pgbouncer` says whether a PgBouncer stands in front; None: find out.
     `parameters` are further query parameters of DATABASE_URL that an administrator added
-    (`connection_limit`, `pgbouncer`, ...); they are kept and never interpreted.
+    (`connection_limit`, ...); they are kept and never interpreted.
     Raises InvalidSettings for a value that no server could accept.
     """
 
@@ -27,6 +29,8 @@ class Postgres:
     password: str = field(repr=False)
     port: int = 5432
     sslmode: str = "prefer"
+    ca_file: str = ""
+    pgbouncer: bool | None = None
     parameters: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -41,12 +45,19 @@ class Postgres:
             raise InvalidSettings(
                 f"PG_SSLMODE is {self.sslmode!r}: use one of {', '.join(SSL_MODES)}."
             )
+        _check_file("PG_SSLROOTCERT", self.ca_file)
+        if self.ca_file and self.sslmode != "verify-full":
+            raise InvalidSettings(
+                f"PG_SSLROOTCERT is given, but PG_SSLMODE is {self.sslmode}, which checks no"
+                " certificate: use PG_SSLMODE=verify-full."
+            )
 
 
 @dataclass(frozen=True)
 class Redis:
     """A Redis server; an empty `user` logs in as the default user, an empty password not at all.
 
+    With `tls`, `ca_file` holds the certificates that are trusted, empty for the system's.
     Raises InvalidSettings for a value that no server could accept.
     """
 
@@ -56,6 +67,7 @@ class Redis:
     password: str = field(default="", repr=False)
     database: int = 0
     tls: bool = False
+    ca_file: str = ""
 
     def __post_init__(self) -> None:
         check_host("REDIS_HOST", self.host)
@@ -68,6 +80,11 @@ class Redis:
             )
         if self.database < 0:
             raise InvalidSettings(f"REDIS_DB is {self.database}: use 0 or a positive number.")
+        _check_file("REDIS_CACERT", self.ca_file)
+        if self.ca_file and not self.tls:
+            raise InvalidSettings(
+                "REDIS_CACERT is given, but REDIS_TLS is false: use REDIS_TLS=true."
+            )
 
 
 @dataclass(frozen=True)
@@ -85,17 +102,26 @@ class Cache:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that was answered. Raises InvalidSettings for a cache without Redis."""
+    """Everything that was answered.
+
+    `transaction_buffer`: several gateways write to the database, and gather their spend in Redis.
+    Raises InvalidSettings for what needs Redis without it.
+    """
 
     postgres: Postgres
     redis: Redis | None = None
     cache: Cache | None = None
+    transaction_buffer: bool = False
     disable_admin_ui: bool = True
     base: PurePosixPath = DEFAULT_BASE
 
     def __post_init__(self) -> None:
         if self.cache and not self.redis:
             raise InvalidSettings("CACHE is true but REDIS is false: the cache needs Redis.")
+        if self.transaction_buffer and not self.redis:
+            raise InvalidSettings(
+                "REDIS_TRANSACTION_BUFFER is true but REDIS is false: the buffer needs Redis."
+            )
         check_base(self.base)
 
     @property
@@ -103,6 +129,18 @@ class Settings:
         """The passwords, for redaction."""
         redis = (self.redis.password,) if self.redis and self.redis.password else ()
         return (self.postgres.password, *redis)
+
+
+@dataclass(frozen=True)
+class Login:
+    """An administrator's login to a server: used once, kept nowhere."""
+
+    user: str
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_text("the administrator's name", self.user)
+        _check_text("the administrator's password", self.password)
 
 
 def check_host(name: str, host: str) -> None:
@@ -143,6 +181,12 @@ def _check_name(name: str, value: str) -> None:
         raise InvalidSettings(f"{name} is empty: give a name.")
     if len(value.encode()) > 63:
         raise InvalidSettings(f"{name} is longer than the 63 bytes that PostgreSQL keeps.")
+
+
+def _check_file(name: str, path: str) -> None:
+    _check_text(name, path)
+    if path and not PurePosixPath(path).is_absolute():
+        raise InvalidSettings(f"{name} is {path!r}: use the absolute path of a file.")
 
 
 def _check_text(name: str, value: str) -> None:

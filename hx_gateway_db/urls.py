@@ -12,6 +12,7 @@ from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.settings import Postgres, Redis
 
 _Number = TypeVar("_Number")
+_CA_CERTS = "ssl_ca_certs"
 
 
 def encode(value: str) -> str:
@@ -20,8 +21,14 @@ def encode(value: str) -> str:
 
 
 def database_url(postgres: Postgres) -> str:
-    """The URL as Prisma and LiteLLM read it: `prefer` is their default and is left out."""
-    query = [] if postgres.sslmode == "prefer" else [("sslmode", postgres.sslmode)]
+    """The URL as Prisma and LiteLLM read it: `prefer` is their default and is left out.
+
+    Prisma's name for the trusted certificates is `sslcert`, and `verify-full` is unknown to it
+    (LiteLLM 1.74 makes `prefer` of it): `sslaccept=strict` is the same.
+    """
+    query = _tls_query(postgres)
+    if postgres.pgbouncer is not None:
+        query.append(("pgbouncer", "true" if postgres.pgbouncer else "false"))
     query.extend(postgres.parameters)
     tail = "?" + "&".join(f"{encode(name)}={encode(value)}" for name, value in query)
     return (
@@ -35,22 +42,31 @@ def redis_url(redis: Redis) -> str:
     """The URL as redis-py reads it; a password alone logs in as the default user."""
     login = f"{encode(redis.user)}:{encode(redis.password)}@" if redis.password else ""
     scheme = "rediss" if redis.tls else "redis"
-    return f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}"
+    query = f"?{_CA_CERTS}={encode(redis.ca_file)}" if redis.ca_file else ""
+    return f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}{query}"
 
 
 def parse_database_url(url: str) -> Postgres:
     """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
     parts = _split("DATABASE_URL", url, ("postgresql", "postgres"))
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    modes = [value for name, value in query if name == "sslmode"]
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    sslmode = query.pop("sslmode", "prefer")
+    ca_file = ""
+    if sslmode == "require" and query.get("sslaccept") == "strict":
+        sslmode = "verify-full"
+        del query["sslaccept"]
+        ca_file = query.pop("sslcert", "")
+    pgbouncer = query.pop("pgbouncer", None)
     return Postgres(
         host=parts.hostname or "",
         port=parts.port or 5432,
         database=unquote(parts.path.removeprefix("/")),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
-        sslmode=modes[-1] if modes else "prefer",
-        parameters=tuple((name, value) for name, value in query if name != "sslmode"),
+        sslmode=sslmode,
+        ca_file=ca_file,
+        pgbouncer=None if pgbouncer is None else pgbouncer == "true",
+        parameters=tuple(query.items()),
     )
 
 
@@ -65,7 +81,17 @@ def parse_redis_url(url: str) -> Redis:
         password=unquote(parts.password or ""),
         database=_or_invalid("REDIS_URL", lambda: int(database)),
         tls=parts.scheme == "rediss",
+        ca_file=dict(parse_qsl(parts.query)).get(_CA_CERTS, ""),
     )
+
+
+def _tls_query(postgres: Postgres) -> list[tuple[str, str]]:
+    if postgres.sslmode == "prefer":
+        return []
+    if postgres.sslmode != "verify-full":
+        return [("sslmode", postgres.sslmode)]
+    query = [("sslmode", "require"), ("sslaccept", "strict")]
+    return [*query, ("sslcert", postgres.ca_file)] if postgres.ca_file else query
 
 
 def _netloc(host: str) -> str:

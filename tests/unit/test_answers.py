@@ -2,9 +2,9 @@
 
 import pytest
 
-from hx_gateway_db.answers import from_settings, parse_answers, to_settings
+from hx_gateway_db.answers import administrators, from_settings, parse_answers, to_settings
 from hx_gateway_db.errors import InvalidSettings, UsageError
-from hx_gateway_db.settings import Cache, Postgres, Redis, Settings
+from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
 
 PRESENT = Settings(
     Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),
@@ -82,3 +82,35 @@ def test_what_is_missing_or_wrong_is_named(answers: dict[str, str], named: str) 
 def test_settings_become_answers_that_lead_back_to_them() -> None:
     plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), disable_admin_ui=False)
     assert to_settings(from_settings(plain), None, no_password) == plain
+
+
+def test_what_needs_what_was_switched_off_goes_with_it() -> None:
+    present = Settings(
+        Postgres("h", "d", "u", "p", sslmode="verify-full", ca_file="/ca"),
+        Redis("r", tls=True, ca_file="/ca"),
+        transaction_buffer=True,
+    )
+    plain = to_settings({"PG_SSLMODE": "require", "REDIS_TLS": "false"}, present, no_password)
+    assert plain.postgres.ca_file == ""
+    assert plain.redis == Redis("r")
+    assert plain.transaction_buffer
+    assert not to_settings({"REDIS": "false"}, present, no_password).transaction_buffer
+
+
+def test_prisma_checks_the_name_wherever_it_checks_the_certificate() -> None:
+    given = {"PG_HOST": "h", "PG_PASS": "p", "PG_SSLMODE": "verify-ca"}
+    assert to_settings(given, None, no_password).postgres.sslmode == "verify-full"
+
+
+def test_an_administrator_s_login_is_no_part_of_the_settings() -> None:
+    given = {
+        **{"PG_HOST": "h", "PG_PASS": "p"},
+        **{"PG_ADMIN_USER": "postgres", "PG_ADMIN_PASS": "geheim", "REDIS_ADMIN_PASS": "ra"},
+    }
+    assert administrators(given) == {
+        "postgres": Login("postgres", "geheim"),
+        "redis": Login("default", "ra"),
+    }
+    settings = to_settings(given, None, no_password)
+    assert settings == Settings(Postgres("h", "hx_gateway", "hx_gateway", "p"))
+    assert "geheim" not in repr(administrators(given))

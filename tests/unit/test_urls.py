@@ -46,8 +46,34 @@ def test_a_sslmode_other_than_the_default_is_in_the_url() -> None:
 
 
 def test_parameters_that_an_administrator_added_are_kept() -> None:
-    url = "postgresql://u:p@h:5432/d?connection_limit=5&pgbouncer=true"
+    url = "postgresql://u:p@h:5432/d?connection_limit=5&pool_timeout=9"
     assert database_url(parse_database_url(url)) == url
+
+
+def test_a_checked_certificate_is_written_as_prisma_reads_it() -> None:
+    postgres = Postgres("h", "d", "u", "p", sslmode="verify-full", ca_file="/etc/ssl/our ca.crt")
+    url = database_url(postgres)
+    assert url.endswith("?sslmode=require&sslaccept=strict&sslcert=%2Fetc%2Fssl%2Four%20ca.crt")
+    assert parse_database_url(url) == postgres
+
+
+def test_without_a_file_of_its_own_the_system_s_certificates_are_trusted() -> None:
+    url = database_url(Postgres("h", "d", "u", "p", sslmode="verify-full"))
+    assert url.endswith("?sslmode=require&sslaccept=strict")
+    assert parse_database_url(url).sslmode == "verify-full"
+
+
+@pytest.mark.parametrize("pgbouncer", [True, False])
+def test_a_pgbouncer_in_front_is_in_the_url(pgbouncer: bool) -> None:
+    url = database_url(Postgres("h", "d", "u", "p", pgbouncer=pgbouncer))
+    assert url.endswith(f"?pgbouncer={str(pgbouncer).lower()}")
+    assert parse_database_url(url).pgbouncer is pgbouncer
+
+
+def test_redis_over_tls_names_its_certificates() -> None:
+    redis = Redis("r1", password="pw", tls=True, ca_file="/etc/ssl/ca.crt")
+    assert redis_url(redis) == "rediss://:pw@r1:6379/0?ssl_ca_certs=%2Fetc%2Fssl%2Fca.crt"
+    assert parse_redis_url(redis_url(redis)) == redis
 
 
 @given(one_line, one_line, one_line)

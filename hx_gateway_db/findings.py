@@ -1,0 +1,52 @@
+"""What a check has found, in the same shape whoever looked: what, where, why, and the cure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Level(Enum):
+    """A failure stands in the way; a warning is for the administrator to weigh."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Cure(Enum):
+    """Who can cure a failure on request, other than the administrator by hand."""
+
+    BY_HAND = ""
+    POSTGRES_ADMINISTRATOR = "postgres"
+    REDIS_ADMINISTRATOR = "redis"
+    PRISMA_PREPARATION = "prisma"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding.
+
+    `name` is stable, for scripts; `what` is a clause that says where as well; `why` says what it
+    would lead to; `cure` is one imperative clause, if possible one command. None ends in a period.
+    """
+
+    name: str
+    level: Level
+    where: str
+    what: str
+    why: str = ""
+    cure: str = ""
+    by: Cure = Cure.BY_HAND
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one sentence."""
+        why = f" ({self.why})" if self.why else ""
+        cure = f": {self.cure}" if self.cure else ""
+        return f"{self.what}{why}{cure}."
+
+
+def failures(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that stand in the way."""
+    return [finding for finding in findings if finding.level is Level.FAILED]
