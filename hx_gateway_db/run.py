@@ -155,13 +155,19 @@ class Run:
 
 
 def new_run(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> Run:
-    """The run of a plan on the host as it is now; `settings` is None for a rollback."""
+    """The run of a plan on the host as it is now; `settings` is None for a rollback.
+
+    Raises Refused when systemd does not say what the units do.
+    """
     online = live(host) and bool(plan.restart)
-    forbidden = [
-        name
-        for name in plan.restart
-        if online and services.unit(name).wanted and services.policy_forbids(name)
-    ]
+    try:
+        forbidden = [
+            name
+            for name in plan.restart
+            if online and services.unit(name).wanted and services.policy_forbids(name)
+        ]
+    except ServiceFailed as failure:
+        raise Refused(f"{failure} Nothing was changed.") from None
     pending = tuple(forbidden)
     served = answering() if online else ()
     return Run(host, remembering(plan, host, pending), settings, progress, online, served, pending)

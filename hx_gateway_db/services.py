@@ -59,9 +59,11 @@ def available() -> bool:
 
 
 def unit(name: str) -> Unit:
-    """The present state of a unit, also of one that is missing."""
+    """The present state of a unit, also of one that is missing. Raises ServiceFailed."""
     command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", name]
-    lines = _run(command, _QUERY_SECONDS).stdout.splitlines()
+    # A systemd that can't tell, since the machine goes down say, must not pass for one that has
+    # no such unit: nothing would be restarted, and nothing proven.
+    lines = _checked(command, _QUERY_SECONDS).stdout.splitlines()
     values = dict(line.partition("=")[::2] for line in lines)
     return Unit(
         name=name,
@@ -130,8 +132,11 @@ def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]
         raise ServiceFailed(f"'{command[0]}' can't be run: {error.strerror}.") from None
 
 
-def _checked(command: list[str], seconds: float, unit: str = "") -> None:
+def _checked(
+    command: list[str], seconds: float, unit: str = ""
+) -> subprocess.CompletedProcess[str]:
     result = _run(command, seconds)
     if result.returncode != 0:
         reason = result.stderr.strip().split("\n")[0]
         raise ServiceFailed(f"'{' '.join(command)}' failed: {reason}", unit)
+    return result

@@ -169,6 +169,24 @@ def test_a_systemctl_that_hangs_is_given_up_in_time(machine: Machine, verb: str)
     assert f"'systemctl {verb}' did not end in 20 s." in said
 
 
+GONE = """#!/bin/sh
+if [ "$1" = show ] && [ -e {state}/journal/services ]; then
+    echo 'Failed to connect to bus: Connection refused' >&2
+    exit 1
+fi
+exec /usr/bin/systemctl "$@"
+"""
+
+
+def test_a_systemd_that_goes_away_is_not_taken_for_one_without_the_units(machine: Machine) -> None:
+    """As when the machine is going down just then: nothing restarted must not pass for done."""
+    machine.write("/usr/local/sbin/systemctl", GONE.format(state=STATE), mode=0o755)
+    said = apply(machine, CHANGE, status=3)
+    machine.run(["rm", "/usr/local/sbin/systemctl"])
+    assert "Failed to connect to bus" in said
+    assert "Everything is as it was." in said
+
+
 FULL = """
 mkdir /root/kept && cp -a {folder}/. /root/kept
 mount -t tmpfs -o size=64k,mode={mode} full {folder} && cp -a /root/kept/. {folder}

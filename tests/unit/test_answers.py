@@ -104,8 +104,11 @@ def test_prisma_checks_the_name_wherever_it_checks_the_certificate() -> None:
 
 def test_an_administrator_s_login_is_no_part_of_the_settings() -> None:
     given = {
-        **{"PG_HOST": "h", "PG_PASS": "p"},
-        **{"PG_ADMIN_USER": "postgres", "PG_ADMIN_PASS": "geheim", "REDIS_ADMIN_PASS": "ra"},
+        "PG_HOST": "h",
+        "PG_PASS": "p",
+        "PG_ADMIN_USER": "postgres",
+        "PG_ADMIN_PASS": "geheim",
+        "REDIS_ADMIN_PASS": "ra",
     }
     assert administrators(given) == {
         "postgres": Login("postgres", "geheim"),
