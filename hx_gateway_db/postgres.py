@@ -1,248 +1,148 @@
-"""PostgreSQL: the check before the change, LiteLLM's tables, and a database of our own making."""
+"""PostgreSQL: the check before the change, step by step, and LiteLLM's tables."""
 
-import json
-import pwd
-import subprocess
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
 
-import psycopg
 from psycopg import sql
 
+from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.postgres_facts import Facts, ask, findings
+from hx_gateway_db.postgres_login import Connection, LoginFailed, login
+from hx_gateway_db.postgres_reach import Reached, reach
+from hx_gateway_db.postgres_target import Target, schema_of, target_of
 from hx_gateway_db.settings import Postgres
+from hx_gateway_db.urls import encode
 
-_CONNECT_SECONDS = 6
-_PROVISION_SECONDS = 60
-_OLDEST = 90600
-_SUPERUSER = "postgres"
-_MADE_BY = "made by hx-gateway-db"
-_TABLES = ("LiteLLM_VerificationToken", "LiteLLM_SpendLogs")
-
-
-def check(postgres: Postgres) -> None:
-    """Log in as LiteLLM will, and see that its role may create tables.
-
-    LiteLLM with a role that may not create (PostgreSQL 15's default) starts, says it is
-    connected, and then fails every virtual key. Raises Refused with the cause and its cure.
-    """
-    with _login(postgres) as connection:
-        row = connection.execute(
-            "SELECT current_schema(), current_setting('server_version_num')::int,"
-            " current_setting('server_encoding'), current_setting('default_transaction_read_only'),"
-            " pg_is_in_recovery(),"
-            " current_schema() IS NOT NULL"
-            "   AND has_schema_privilege(current_schema(), 'CREATE'),"
-            " (SELECT min(tableowner) FROM pg_tables WHERE schemaname = current_schema()"
-            "   AND tablename LIKE 'LiteLLM\\_%' AND NOT pg_has_role(tableowner, 'MEMBER'))"
-        ).fetchone()
-    assert row is not None
-    schema, version, encoding, read_only, replica, may_create, foreign_owner = row
-    name, user = postgres.database, postgres.user
-    if version < _OLDEST:
-        raise Refused(f"the server on {postgres.host} is PostgreSQL older than 9.6: upgrade it.")
-    if replica or read_only == "on":
-        raise Refused(
-            f"the database {name} on {postgres.host} is read-only"
-            f"{' (a replica)' if replica else ''}: give the primary server's address."
-        )
-    if encoding != "UTF8":
-        raise Refused(f"the database {name} has the encoding {encoding}: make it with UTF8.")
-    if not may_create:
-        raise Refused(
-            f"the role {user} may not create tables in the schema {schema or 'public'} of the"
-            f" database {name}: as a superuser run, in that database,"
-            f' GRANT USAGE, CREATE ON SCHEMA {schema or "public"} TO "{user}";'
-        )
-    if foreign_owner:
-        raise Refused(
-            f"LiteLLM's tables in {name} belong to the role {foreign_owner}, which {user} is no"
-            f' member of: GRANT "{foreign_owner}" TO "{user}"; or log in as {foreign_owner}.'
-        )
+_SECONDS = 7.5
+_LOGIN_SECONDS = 4.0
+_SPEND_LOGS = "LiteLLM_SpendLogs"
+_TABLES = ("LiteLLM_VerificationToken", _SPEND_LOGS)
 
 
-def missing_tables(postgres: Postgres) -> list[str]:
-    """Which of the tables that LiteLLM needs most are not there. Raises Refused as `check`."""
-    with _login(postgres) as connection:
-        found = {
-            name: connection.execute("SELECT to_regclass(%s)", [f'"{name}"']).fetchone()
-            for name in _TABLES
-        }
-    return [name for name, row in found.items() if row is None or row[0] is None]
+class NotUsable(Refused):
+    """The database can't be used as LiteLLM uses it; `finding` says why."""
 
-
-def server_here(port: int) -> bool:
-    """Whether a PostgreSQL server of this machine can be administered through its socket."""
-    try:
-        pwd.getpwnam(_SUPERUSER)
-        return _as_superuser({"port": port, "probe": True}) == ""
-    except KeyError:
-        return False
-
-
-def provision(postgres: Postgres) -> None:
-    """Make role and database on this machine's server, the database owned by the role.
-
-    Works as the `postgres` user of the operating system (peer authentication). A role or a
-    database that is there already is reused: a role that we made gets the password, one that
-    somebody else made must already have it. Raises Refused with the reason.
-    """
-    failure = _as_superuser(
-        {
-            "port": postgres.port,
-            "user": postgres.user,
-            "password": postgres.password,
-            "database": postgres.database,
-        }
-    )
-    if failure:
-        raise Refused(failure)
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.sentence)
+        self.finding = finding
 
 
 @dataclass(frozen=True)
-class _Request:
-    port: int
-    user: str = ""
-    password: str = ""
-    database: str = ""
-    probe: bool = False
+class Inspection:
+    """What was found, in the order it was looked at, and whether a PgBouncer stands in front."""
+
+    findings: tuple[Finding, ...]
+    pooled: bool
 
 
-def _as_superuser(request: dict[str, object]) -> str:
-    # A process of its own: changing the user of this one could not be taken back safely.
-    try:
-        result = subprocess.run(
-            [sys.executable, "-I", "-c", "from hx_gateway_db.postgres import serve; serve()"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            user=_SUPERUSER,
-            group=_SUPERUSER,
-            extra_groups=[],
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "PGCONNECT_TIMEOUT": str(_CONNECT_SECONDS)},
-            timeout=_PROVISION_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"PostgreSQL did not make the role and database within {_PROVISION_SECONDS} s."
-    return result.stdout.strip() or ("" if result.returncode == 0 else "provisioning crashed")
+def inspect(postgres: Postgres) -> Inspection:
+    """Go the way that LiteLLM will go, and look at all it will need, within 8 s.
+
+    The way ends at the first step that fails: what comes after it is not among the findings. What
+    the login shows is found in full. Nothing is changed on the server.
+    """
+    deadline = time.monotonic() + _SECONDS
+    target = target_of(postgres)
+    found = list(_database_name(postgres))
+    steps, reached = reach(target, deadline)
+    found += steps
+    if reached is None:
+        return Inspection(tuple(found), pooled=False)
+    steps, facts = _log_in(target, postgres, reached, deadline)
+    found += steps
+    if facts is None:
+        return Inspection(tuple(found), pooled=False)
+    found += findings(postgres, facts, datetime.now(UTC))
+    return Inspection(tuple(found), facts.pooled)
 
 
-def serve() -> None:
-    """The process that runs as `postgres`: a request on stdin, a failure's sentence on stdout."""
-    request = _Request(**json.loads(sys.stdin.read()))
-    try:
-        connection = psycopg.connect(
-            dbname="postgres", user=_SUPERUSER, port=request.port, autocommit=True
-        )
-    except psycopg.Error:
-        sys.stdout.write(
-            f"no PostgreSQL server of this machine answers on port {request.port}:"
-            " install it with 'apt install postgresql', or choose an existing database"
-        )
-        return
-    with connection:
-        if request.probe:
-            return
-        try:
-            _provision(connection, request)
-        except psycopg.Error as error:
-            reason = str(error).strip().split("\n")[0]
-            sys.stdout.write(f"PostgreSQL does not make the role or database: {reason}")
+def check(postgres: Postgres) -> None:
+    """Raise Refused with the first failure that `inspect` finds, in one sentence."""
+    for failure in failures(inspect(postgres).findings):
+        raise Refused(failure.sentence)
 
 
-def _provision(connection: "psycopg.Connection[tuple[Any, ...]]", request: _Request) -> None:
-    role, database = sql.Identifier(request.user), sql.Identifier(request.database)
-    # As psql's own command for it does: the server, and so its log, never sees the password itself.
-    verifier = connection.pgconn.encrypt_password(request.password.encode(), request.user.encode())
-    password = sql.Literal(verifier.decode())
-    row = connection.execute(
-        "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s",
-        [request.user],
-    ).fetchone()
-    if row is None:
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
-        connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, sql.Literal(_MADE_BY)))
-    elif row[0] == _MADE_BY:
-        connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
-    found = connection.execute(
-        "SELECT 1 FROM pg_database WHERE datname = %s", [request.database]
-    ).fetchone()
-    if found is None:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0").format(
-                database, role
-            )
-        )
-        connection.execute(
-            sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(_MADE_BY))
+def missing_tables(postgres: Postgres) -> list[str]:
+    """Which of the tables that LiteLLM needs most are not there. Raises NotUsable."""
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    with _used(postgres, time.monotonic() + _SECONDS) as connection:
+        there = {row[0] for row in connection.execute(query, [schema_of(postgres)])}
+    return [name for name in _TABLES if name not in there]
+
+
+@contextmanager
+def spend_rows(postgres: Postgres, seconds: float) -> Iterator[Callable[[str, str], bool]]:
+    """Look into LiteLLM_SpendLogs for `seconds` at most: whether a request's row is there.
+
+    What is yielded takes the request's id, and the SHA-256 that LiteLLM keeps of the key that it
+    was made with, in hexadecimal; empty for any key. Raises NotUsable.
+    """
+    query = sql.SQL(
+        "SELECT 1 FROM {} WHERE request_id = %(request)s AND %(key)s IN ('', api_key)"
+    ).format(sql.Identifier(schema_of(postgres), _SPEND_LOGS))
+    with _used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
+        yield lambda request, key: bool(
+            connection.execute(query, {"request": request, "key": key}).fetchone()
         )
 
 
 @contextmanager
-def _login(postgres: Postgres) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
+def _used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
+    """The database as LiteLLM uses it, each query for itself. Raises NotUsable."""
+    target = target_of(postgres)
+    steps, reached = reach(target, min(deadline, time.monotonic() + _SECONDS))
+    if reached is None:
+        raise NotUsable(steps[-1])
     try:
-        with psycopg.connect(
-            host=postgres.host,
-            port=postgres.port,
-            dbname=postgres.database,
-            user=postgres.user,
-            password=postgres.password,
-            sslmode=postgres.sslmode,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="hx-gateway-db",
-        ) as connection:
+        with login(target, reached, deadline, autocommit=True) as connection:
             yield connection
-    except psycopg.Error as error:
-        raise Refused(_explain(postgres, str(error))) from None
+    except LoginFailed as error:
+        raise NotUsable(_explain(target, error, errors.LOGIN, _SECONDS)) from None
 
 
-def _explain(postgres: Postgres, message: str) -> str:
-    where = f"PostgreSQL at {postgres.host}:{postgres.port}"
-    user, database = postgres.user, postgres.database
-    known = {
-        "password authentication failed": (
-            f"{where} refuses the password of the user {user}: check PG_USER and PG_PASS."
-        ),
-        "does not exist": (
-            f"{where} has no database {database} or no user {user}: create them, as the"
-            f" superuser: CREATE ROLE \"{user}\" LOGIN PASSWORD '...';"
-            f' CREATE DATABASE "{database}" OWNER "{user}";'
-        ),
-        "no pg_hba.conf entry": (
-            f"{where} does not allow {user} to reach {database} from this host: add a line for"
-            " this host's address to its pg_hba.conf and reload it."
-        ),
-        "could not translate host name": (
-            f"the host name {postgres.host} does not resolve: check PG_HOST and the DNS."
-        ),
-        "failed to resolve host": (
-            f"the host name {postgres.host} does not resolve: check PG_HOST and the DNS."
-        ),
-        "Connection refused": (
-            f"{where} refuses connections: check PG_PORT, that the server runs and that its"
-            " listen_addresses include that address."
-        ),
-        "timeout expired": (
-            f"{where} does not answer within {_CONNECT_SECONDS} s: check PG_HOST and the firewall."
-        ),
-        "server does not support SSL": (
-            f"{where} does not offer TLS: choose PG_SSLMODE=prefer, or switch it on there."
-        ),
-        "certificate": (
-            f"{where} presents a certificate that PG_SSLMODE={postgres.sslmode} does not accept."
-        ),
-        "too many": f"{where} has no connection left for {user}: raise max_connections there.",
-        "not permitted to log in": f'the role {user} may not log in: ALTER ROLE "{user}" LOGIN;',
-        "starting up": f"{where} is still starting: try again in a moment.",
-        "shutting down": f"{where} is shutting down: start it, then try again.",
-    }
-    for part, sentence in known.items():
-        if part in message:
-            return sentence
-    first = message.strip().split("\n")[0].rsplit("FATAL:", 1)[-1].strip()
-    return f"{where} can't be used: {first}"
+def _database_name(postgres: Postgres) -> list[Finding]:
+    if encode(postgres.database) == postgres.database:
+        return []
+    return [
+        errors.failed(
+            target_of(postgres),
+            "postgres.database_name",
+            f"LiteLLM can't reach a database with the name {postgres.database}",
+            "its Prisma takes the name from DATABASE_URL without decoding it",
+            "answer a PG_DB of letters, digits, and - . _ ~",
+        )
+    ]
+
+
+def _log_in(
+    target: Target, postgres: Postgres, reached: Reached, deadline: float
+) -> tuple[list[Finding], Facts | None]:
+    step, started = errors.LOGIN, time.monotonic()
+    login_ok = _ok(target, errors.LOGIN, f"{target.place} lets {target.user} log in")
+    try:
+        with login(target, reached, min(deadline, started + _LOGIN_SECONDS)) as connection:
+            step, started = errors.DATABASE, time.monotonic()
+            facts = ask(connection, postgres, errors.STATEMENT_SECONDS)
+    except LoginFailed as error:
+        finding = _explain(target, error, step, time.monotonic() - started)
+        # The server looks at the password before it looks for the database.
+        return [login_ok, finding] if finding.name == errors.DATABASE else [finding], None
+    database = f"{target.place} has the database {target.database}"
+    return [login_ok, _ok(target, errors.DATABASE, database)], facts
+
+
+def _explain(target: Target, error: LoginFailed, step: str, seconds: float) -> Finding:
+    if error.failure is None:
+        return errors.too_slow(target, step, seconds)
+    if step == errors.DATABASE:
+        return errors.explain_query(target, error.failure)
+    return errors.explain(target, error.failure)
+
+
+def _ok(target: Target, name: str, what: str) -> Finding:
+    return Finding(name, Level.OK, target.place, what)

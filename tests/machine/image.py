@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ RELEASES = ("bookworm", "trixie")
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "apt", "ca-certificates"),
     *("debconf", "whiptail", "dialog"),
-    *("postgresql", "redis-server", "python3-venv", "nodejs", "npm"),
+    *("postgresql", "pgbouncer", "redis-server", "python3-venv", "nodejs", "npm"),
     *("strace", "acl", "attr", "curl", "jq", "procps", "tmux"),
     # What the package under test depends on: it is installed without a network.
     *("python3", "python3-yaml", "python3-jinja2", "python3-dotenv"),
@@ -46,26 +46,38 @@ class ImageError(Exception):
 def build_image(release: str) -> Path:
     """The root directory of the release's image, built first when it is not there yet.
 
+    Raises ImageError.
+    """
+
+    def build(root: Path) -> None:
+        bootstrap(release, root, PACKAGES)
+        _install_gateway(root)
+
+    return cached(release, _recipe_hash(), build)
+
+
+def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
+    """The image of this kind and recipe (its hash), made by `build` when it is not there yet.
+
     A complete image appears by one rename, so an interrupted build leaves nothing that looks like
-    one. Images from older recipes are removed unless a test run still uses them. Raises ImageError.
+    one. Images from older recipes are removed unless a test run still uses them.
     """
     container.enter_private_mount_namespace()
     cache = _cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
-    image = cache / f"{release}-{_recipe_hash()}"
-    with _locked(cache / f".{release}.lock"):
-        for leftover in cache.glob(f"{release}-*.partial"):
+    image = cache / f"{kind}-{recipe}"
+    with _locked(cache / f".{kind}.lock"):
+        for leftover in cache.glob(f"{kind}-*.partial"):
             shutil.rmtree(leftover)
         if not image.is_dir():
             partial = image.with_name(f"{image.name}.partial")
             try:
-                _bootstrap(release, partial)
-                _install_gateway(partial)
+                build(partial)
                 partial.rename(image)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         _hold(image)
-        for other in cache.glob(f"{release}-*"):
+        for other in cache.glob(f"{kind}-*"):
             if other != image and not _in_use(other):
                 shutil.rmtree(other)
     return image
@@ -88,14 +100,18 @@ def _recipe_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def _bootstrap(release: str, root: Path) -> None:
+def bootstrap(release: str, root: Path, packages: Iterable[str]) -> None:
+    """Make a Debian of this release, with these packages, in the folder `root`.
+
+    Raises ImageError.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as options:
         options.write(_apt_acquire_options())
         options.flush()
         _step(
             f"bootstrap of {release}",
             [
-                *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}"),
+                *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}"),
                 *(f"--aptopt={options.name}", "--dpkgopt=force-unsafe-io"),
                 # The tests must see apt and dpkg as an ordinary installation has them.
                 "--customize-hook=rm $1/etc/apt/apt.conf.d/99mmdebstrap",

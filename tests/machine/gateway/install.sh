@@ -48,6 +48,7 @@ install -m 0644 /mnt/gateway/hx-litellm-gateway.service /mnt/gateway/hx-gateway-
 install -D -m 0644 /mnt/gateway/10-prisma.conf "$units/hx-litellm-gateway.service.d/10-prisma.conf"
 systemctl enable hx-litellm-gateway.service hx-gateway-ml.service postgresql.service \
     redis-server.service
+systemctl disable pgbouncer.service
 systemctl mask apt-daily.timer apt-daily-upgrade.timer
 
 systemd-machine-id-setup

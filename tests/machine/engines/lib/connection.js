@@ -3,10 +3,12 @@
 // https://www.prisma.io/docs/orm/overview/databases/postgresql#connection-url
 
 const fs = require('node:fs')
-const { Pool } = require('pg')
+const { Client, Pool } = require('pg')
 const { PrismaError, fromDriver } = require('./errors')
 
 const INVALID = 'The provided database string is invalid.'
+const SYSTEM_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
+const FIRST_CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/s
 
 function parseUrl(text) {
   let url
@@ -24,8 +26,10 @@ function parseUrl(text) {
     port: Number(url.port || 5432),
     user: decodeURIComponent(url.username) || 'postgres',
     password: decodeURIComponent(url.password),
-    database: decodeURIComponent(url.pathname.slice(1)) || 'postgres',
+    // Not decoded: Prisma does that since its release of 2026 only (prisma-engines #5750).
+    database: url.pathname.split('/')[1] || 'postgres',
     schema: options.get('schema') || 'public',
+    pgbouncer: options.get('pgbouncer') === 'true',
     sslmode: options.get('sslmode') || 'prefer',
     sslaccept: options.get('sslaccept') || 'accept_invalid_certs',
     sslcert: options.get('sslcert'),
@@ -35,27 +39,66 @@ function parseUrl(text) {
   }
 }
 
+// The file of `sslcert` holds one certificate, which is trusted beside the system's.
 function tlsOptions(target) {
-  const tls = { rejectUnauthorized: target.sslaccept === 'strict' }
-  if (target.sslcert) tls.ca = fs.readFileSync(target.sslcert, 'utf8')
+  const tls = { rejectUnauthorized: target.sslaccept === 'strict', host: target.host }
+  if (!tls.rejectUnauthorized) return tls
+  tls.ca = [fs.readFileSync(SYSTEM_CERTIFICATES, 'utf8')]
+  if (target.sslcert) tls.ca.push(firstCertificate(target.sslcert))
   return tls
 }
 
+function firstCertificate(file) {
+  try {
+    return fs.readFileSync(file, 'utf8').match(FIRST_CERTIFICATE)[0]
+  } catch (error) {
+    throw new PrismaError('P1011', `Error opening a TLS connection: cert file not found (${error.message})`)
+  }
+}
+
 function openPool(target, ssl) {
+  const searchPath = `search_path="${target.schema}"`
   const pool = new Pool({
+    Client: target.pgbouncer ? bouncerClient(`SET ${searchPath}`) : Client,
     host: target.host,
     port: target.port,
     user: target.user,
     password: target.password,
     database: target.database,
-    options: `-c search_path="${target.schema}"`,
+    options: target.pgbouncer ? undefined : `-c ${searchPath}`,
     ssl,
     max: target.connectionLimit,
     connectionTimeoutMillis: 1000 * Math.max(target.connectSeconds, target.poolSeconds),
   })
+  if (!target.pgbouncer) pool.on('connect', nameStatements)
   // A connection that dies while idle is replaced; without a listener it would end the process.
   pool.on('error', () => {})
   return pool
+}
+
+// PgBouncer refuses settings among the startup parameters: with `pgbouncer=true`, they follow.
+function bouncerClient(settings) {
+  return class extends Client {
+    connect(done) {
+      super.connect((error) => {
+        if (error) done(error)
+        else this.query(settings, done)
+      })
+    }
+  }
+}
+
+// As Prisma does without `pgbouncer=true`: each statement is prepared once on each connection,
+// under a name that its other connections use as well.
+function nameStatements(client) {
+  const names = new Map()
+  const query = client.query.bind(client)
+  client.query = (statement, ...rest) => {
+    if (!statement?.text || statement.name) return query(statement, ...rest)
+    const { text } = statement
+    if (!names.has(text)) names.set(text, `s${names.size}`)
+    return query({ ...statement, name: names.get(text) }, ...rest)
+  }
 }
 
 async function tryConnection(pool) {

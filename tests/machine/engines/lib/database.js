@@ -17,7 +17,7 @@ async function withClient(url, work) {
 // Create the database that `url` names, from the maintenance database `postgres`.
 async function createDatabase(url) {
   const maintenance = new URL(url)
-  const database = decodeURIComponent(maintenance.pathname.slice(1))
+  const database = maintenance.pathname.split('/')[1]
   maintenance.pathname = '/postgres'
   await withClient(maintenance.toString(), (client) =>
     client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`),

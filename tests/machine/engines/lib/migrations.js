@@ -8,6 +8,7 @@ const path = require('node:path')
 const { PrismaError, fromDriver } = require('./errors')
 
 const ADVISORY_LOCK = 72707369
+const LOCK_SECONDS = 10
 const CREATE_TABLE = `
   CREATE TABLE _prisma_migrations (
     id                  VARCHAR(36) PRIMARY KEY NOT NULL,
@@ -35,7 +36,7 @@ function readMigration(directory, name) {
 // Apply what is not applied yet, in order; return the names of what was.
 async function applyMigrations(client, target, directory) {
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK])
+    await lock(client, target)
     await ensureTable(client, target)
     const recorded = await recordedMigrations(client)
     refuseFailed(recorded)
@@ -46,6 +47,31 @@ async function applyMigrations(client, target, directory) {
   } catch (error) {
     throw error instanceof PrismaError ? error : fromDriver(error, target)
   }
+}
+
+// The lock belongs to the session: through a PgBouncer in transaction mode it stays with a server
+// connection that others get next, which is what the variable is for.
+async function lock(client, target) {
+  if (['1', 'true'].includes(process.env.PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK)) return
+  let timer
+  const tooLong = new Promise((_, reject) => {
+    timer = setTimeout(() => {
+      client.connection.stream.destroy()
+      reject(lockTimeout(target))
+    }, 1000 * LOCK_SECONDS)
+  })
+  const locked = client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK])
+  await Promise.race([locked, tooLong]).finally(() => clearTimeout(timer))
+}
+
+function lockTimeout({ host, port }) {
+  return new PrismaError(
+    'P1002',
+    `The database server at \`${host}\`:\`${port}\` was reached but timed out.\n\nPlease try again.` +
+      '\n\nContext: Timed out trying to acquire a postgres advisory lock (SELECT pg_advisory_lock' +
+      `(${ADVISORY_LOCK})). Elapsed: ${1000 * LOCK_SECONDS}ms.`,
+    { database_host: host, database_port: port },
+  )
 }
 
 async function ensureTable(client, target) {

@@ -1,0 +1,105 @@
+"""What the facts of a database mean for LiteLLM."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.postgres_facts import Facts, Slots, findings
+from hx_gateway_db.settings import Postgres
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+POSTGRES = Postgres("db1", "hx", "hx", "secret")
+# A server with room for a hundred, where this check has the only connection.
+FREE = Slots(97, -1, -1, server=1, role=1, database=1, mine=0, ours=1, gateways=0)
+
+
+def one(name: str, facts: Facts, postgres: Postgres = POSTGRES) -> Finding:
+    found = {finding.name: finding for finding in findings(postgres, facts, NOW)}
+    return found[f"postgres.{name}"]
+
+
+def test_a_good_database_has_nothing_to_mend() -> None:
+    found = list(findings(POSTGRES, Facts(170002, pooled=False, slots=FREE), NOW))
+    assert {finding.level for finding in found} == {Level.OK}
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "what"),
+    [
+        (90500, Level.FAILED, "is version 9.5.0"),
+        (90624, Level.WARNING, "is version 9.6.24"),
+        (140019, Level.WARNING, "is version 14.19"),
+        (150014, Level.OK, "is version 15.14"),
+        (190001, Level.OK, "is version 19.1"),
+    ],
+)
+def test_a_server_is_as_old_as_its_support(version: int, level: Level, what: str) -> None:
+    finding = one("version", Facts(version, pooled=False))
+    assert finding.level is level and finding.what.endswith(what)
+
+
+def test_of_a_server_that_is_too_old_no_more_is_said() -> None:
+    assert len(list(findings(POSTGRES, Facts(90500, pooled=False), NOW))) == 1
+
+
+@pytest.mark.parametrize(
+    ("slots", "level", "what"),
+    [
+        (FREE, Level.OK, "there is room for 97 connections of LiteLLM"),
+        # What this gateway's own pool has is given back; what others have is not.
+        (replace(FREE, server=97, ours=10, mine=9), Level.OK, "there is room for 10"),
+        (replace(FREE, server=97, ours=9, mine=8), Level.WARNING, "the server has room for 9"),
+        (replace(FREE, server=97, ours=1), Level.FAILED, "the server has no connection left"),
+        (replace(FREE, gateways=9, ours=20, server=20), Level.WARNING, "has room for 97"),
+        (replace(FREE, role_limit=1), Level.FAILED, "the role hx has no connection left"),
+        (replace(FREE, database_limit=5), Level.WARNING, "the database hx has room for 5"),
+    ],
+)
+def test_the_room_for_all_gateways_pools_counts(slots: Slots, level: Level, what: str) -> None:
+    finding = one("connections", Facts(170000, pooled=False, slots=slots))
+    assert finding.level is level
+    assert what in finding.what
+
+
+def test_the_pool_is_the_url_s_connection_limit() -> None:
+    slots = replace(FREE, server_limit=20, gateways=1)
+    facts = Facts(170000, pooled=False, slots=slots)
+    assert one("connections", facts).level is Level.OK
+    larger = replace(POSTGRES, parameters=(("connection_limit", "11"),))
+    assert one("connections", facts, larger).cure.endswith("connection_limit=10 to DATABASE_URL")
+
+
+def test_behind_a_pooler_its_connections_are_not_counted() -> None:
+    names = {finding.name for finding in findings(POSTGRES, Facts(170000, pooled=True), NOW)}
+    assert "postgres.connections" not in names
+
+
+@pytest.mark.parametrize(
+    ("clock", "level"), [(59.0, Level.OK), (-61.0, Level.WARNING), (3600.0, Level.WARNING)]
+)
+def test_a_clock_may_be_a_minute_off(clock: float, level: Level) -> None:
+    finding = one("clock", Facts(170000, pooled=False, clock=clock))
+    assert finding.level is level
+    if clock < 0:
+        assert "is 61 s behind this host's" in finding.what
+
+
+def test_a_password_that_lasts_two_weeks_more_is_no_warning() -> None:
+    lasting = Facts(170000, pooled=False, password_until=NOW.timestamp() + 15 * 86400)
+    assert one("password", lasting).level is Level.OK
+    ending = replace(lasting, password_until=NOW.timestamp() + 13 * 86400)
+    assert one("password", ending).what == "the password of hx expires on 2026-12-07"
+
+
+def test_a_schema_that_is_not_there_may_be_made_by_who_may() -> None:
+    named = replace(POSTGRES, parameters=(("schema", "litellm"),))
+    facts = Facts(170000, pooled=False, schema_exists=False)
+    assert one("schema", facts, named).level is Level.OK
+    assert one("schema", replace(facts, may_create=False), named).level is Level.FAILED
+
+
+def test_names_are_quoted_in_the_sql_of_a_cure() -> None:
+    odd = replace(POSTGRES, user='o"d')
+    assert 'TO "o""d"' in one("schema", Facts(170000, False, may_create=False), odd).cure
