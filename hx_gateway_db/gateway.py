@@ -3,31 +3,37 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Timer
 from typing import Any
 
+from hx_gateway_db import refusals
+from hx_gateway_db.findings import Finding
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.settings import Redis
 
 _HOST = "127.0.0.1"
 _SECONDS = 10.0
+# A look at the whole chain makes four at most.
+_REQUESTS_A_MINUTE = 10
 _LARGEST_ANSWER = 4 * 1024 * 1024
 
 
 class NotAnswering(Exception):
-    """No HTTP answer; the message says what happened instead."""
+    """No HTTP answer; the message says, as a clause, what happened instead."""
 
 
 class ProofFailed(Exception):
-    """The gateway answers, but not as one that has its database; the message says how.
+    """The gateway does not answer as one that has its database; `finding` says how.
 
     `port` is the one that was asked.
     """
 
-    def __init__(self, message: str, port: int = LITELLM_PORT) -> None:
-        super().__init__(message)
+    def __init__(self, finding: Finding, port: int = LITELLM_PORT) -> None:
+        super().__init__(finding.sentence)
+        self.finding = finding
         self.port = port
 
 
@@ -39,13 +45,31 @@ class Answer:
     body: Any
     text: str
 
-    def reason(self) -> str:
-        """Status and error message in one line."""
+    @property
+    def message(self) -> str:
+        """What it says of an error, in one line."""
         message = self.text
         if isinstance(self.body, dict):
             error = self.body.get("error", self.body.get("detail", self.body))
             message = str(error.get("message", error) if isinstance(error, dict) else error)
-        return f"HTTP {self.status}: {' '.join(message.split())[:300]}"
+        return " ".join(message.split())
+
+
+@dataclass(frozen=True)
+class VirtualKey:
+    """A key that LiteLLM has made, and the requests per minute that it gives one; None: any."""
+
+    key: str = field(repr=False)
+    rpm_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where and with which key the gateway is asked; `forwarded`: a virtual key works there."""
+
+    port: int
+    key: str = field(repr=False)
+    forwarded: bool = True
 
 
 def call(
@@ -72,8 +96,10 @@ def call(
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, TimeoutError) or over:
             reason = f"did not answer within {seconds:.0f} s"
+        elif isinstance(error, ConnectionRefusedError):
+            reason = "does not answer: nobody listens there"
         else:
-            reason = f"does not answer ({error})"
+            reason = "ends the connection without an HTTP answer"
         raise NotAnswering(f"port {port} {reason}") from None
     except ValueError:
         raise NotAnswering(
@@ -120,89 +146,112 @@ def wrapper_alive() -> bool:
     return _status(WRAPPER_PORT, "/healthz") == 200
 
 
-def database_state() -> str:
-    """What LiteLLM says of its database: `connected`, or anything else.
+def readiness() -> Answer:
+    """LiteLLM's readiness; `database_state` reads it. Raises NotAnswering.
 
-    LiteLLM caches the answer (two minutes in 1.74), so ask only once it is alive.
+    LiteLLM caches what it says of the database (two minutes in 1.74), so ask only once it is alive.
     """
+    return call(LITELLM_PORT, "GET", "/health/readiness")
+
+
+def database_state() -> str:
+    """What LiteLLM says of its database: `connected`, or anything else."""
     try:
-        answer = call(LITELLM_PORT, "GET", "/health/readiness")
+        answer = readiness()
     except NotAnswering as error:
         return str(error)
-    if isinstance(answer.body, dict) and answer.status == 200:
-        return str(answer.body.get("db", "unknown"))
-    return answer.reason()
+    return state_in(answer) or f"HTTP {answer.status}"
+
+
+def state_in(answer: Answer) -> str:
+    """What a readiness says of the database; empty for one that says nothing."""
+    return str(answer.body.get("db", "")) if isinstance(answer.body, dict) else ""
 
 
 @contextmanager
-def virtual_key(master_key: str) -> Iterator[str]:
+def virtual_key(master_key: str) -> Iterator[VirtualKey]:
     """A key that lives for the length of the block, and ten minutes at most.
 
+    Where the default limit, which it tells, is too low for a check, it may make more requests.
     Raises ProofFailed when LiteLLM can't make one, which without a database it can't.
     """
     body = {"duration": "10m", "metadata": {"made_by": "hx-gateway-db"}}
-    answer = _answer(LITELLM_PORT, "POST", "/key/generate", master_key, body)
-    key = answer.body.get("key") if isinstance(answer.body, dict) else None
+    answer = _answer(refusals.KEY, LITELLM_PORT, "POST", "/key/generate", master_key, body)
+    made = answer.body if isinstance(answer.body, dict) else {}
+    key, limit = made.get("key"), made.get("rpm_limit")
     if answer.status != 200 or not isinstance(key, str):
-        raise ProofFailed(f"LiteLLM can't make a virtual key: {answer.reason()}")
+        raise ProofFailed(refusals.virtual_key_refused(answer.status, answer.message))
+    if not isinstance(limit, int):
+        limit = None
     try:
-        yield key
+        if limit is not None and limit < _REQUESTS_A_MINUTE:
+            lifted = {"key": key, "rpm_limit": _REQUESTS_A_MINUTE}
+            _answer(refusals.KEY, LITELLM_PORT, "POST", "/key/update", master_key, lifted)
+        yield VirtualKey(key, limit)
     finally:
         # If LiteLLM is gone by now, the key ends by itself.
         with suppress(NotAnswering):
             call(LITELLM_PORT, "POST", "/key/delete", master_key, {"keys": [key]})
 
 
+def open_to_all() -> bool:
+    """Whether LiteLLM asks for no key at all, which it does without a master key."""
+    return _status(LITELLM_PORT, "/v1/models") == 200
+
+
 def models(port: int, key: str) -> list[str]:
     """The model names that `/v1/models` lists. Raises ProofFailed."""
-    answer = _answer(port, "GET", "/v1/models", key)
-    if answer.status != 200 or not isinstance(answer.body, dict):
-        raise ProofFailed(f"/v1/models on port {port}: {answer.reason()}", port)
-    listed = answer.body.get("data")
-    if not isinstance(listed, list):
-        raise ProofFailed(f"/v1/models on port {port} lists no models: {answer.reason()}", port)
+    answer = _answer(refusals.MODELS, port, "GET", "/v1/models", key)
+    listed = answer.body.get("data") if isinstance(answer.body, dict) else None
+    if answer.status != 200 or not isinstance(listed, list):
+        raise ProofFailed(refusals.no_models(port, answer.status, answer.message), port)
     return [str(model.get("id")) for model in listed if isinstance(model, dict)]
 
 
-def check_cache(master_key: str) -> None:
+def check_cache(master_key: str, redis: Redis) -> None:
     """See that LiteLLM reaches its cache in Redis. Raises ProofFailed."""
-    answer = _answer(LITELLM_PORT, "GET", "/cache/ping", master_key)
+    answer = _answer(refusals.CACHE, LITELLM_PORT, "GET", "/cache/ping", master_key)
     if answer.status != 200:
-        raise ProofFailed(f"LiteLLM does not reach its cache in Redis: {answer.reason()}")
+        raise ProofFailed(refusals.cache_refused(redis, answer.message))
 
 
-def wrapper_key(key: str, environment: dict[str, str]) -> str:
-    """The key that the wrapper accepts: the client's where it forwards it, else its own.
+def wrapper_entry(key: str, environment: Mapping[str, str]) -> Entry:
+    """How to ask the wrapper: with the client's key where it forwards it, else with its own.
 
-    `environment` is the wrapper's. Raises ProofFailed when it accepts neither.
+    `key` is one that LiteLLM accepts; `environment` is the wrapper's. Raises ProofFailed when the
+    wrapper accepts neither, or does not get through to LiteLLM.
     """
-    answer = _answer(WRAPPER_PORT, "GET", "/v1/models", key)
-    if answer.status != 401:
-        return key
+    answer = _ask_wrapper(key)
+    if answer.status not in (401, 403):
+        return Entry(WRAPPER_PORT, key)
+    if refusals.litellm_refuses(answer.message):
+        raise ProofFailed(refusals.wrapper_with_another_litellm(), WRAPPER_PORT)
     own = environment.get("HX_MASTER_KEY") or environment.get("MASTER_KEY")
     if not own:
-        raise ProofFailed(
-            "the wrapper refuses a virtual key and has no HX_MASTER_KEY or MASTER_KEY of its own"
-            f" in its environment: {answer.reason()}",
-            WRAPPER_PORT,
-        )
-    answer = _answer(WRAPPER_PORT, "GET", "/v1/models", own)
-    if answer.status == 401:
-        raise ProofFailed(
-            "the wrapper accepts its own key, but LiteLLM refuses what the wrapper sends on: set"
-            f" HX_UPSTREAM_KEY in the wrapper's environment. {answer.reason()}",
-            WRAPPER_PORT,
-        )
-    return own
+        raise ProofFailed(refusals.wrapper_without_key(), WRAPPER_PORT)
+    answer = _ask_wrapper(own)
+    if answer.status not in (401, 403):
+        return Entry(WRAPPER_PORT, own, forwarded=False)
+    if refusals.litellm_refuses(answer.message):
+        has_key = bool(environment.get("HX_UPSTREAM_KEY"))
+        raise ProofFailed(refusals.wrapper_upstream_refused(has_key), WRAPPER_PORT)
+    raise ProofFailed(refusals.wrapper_own_key_refused(), WRAPPER_PORT)
+
+
+def _ask_wrapper(key: str) -> Answer:
+    answer = _answer(refusals.WRAPPER, WRAPPER_PORT, "GET", "/v1/models", key)
+    if answer.status >= 500:
+        raise ProofFailed(refusals.wrapper_without_litellm(answer.status), WRAPPER_PORT)
+    return answer
 
 
 def _answer(
-    port: int, method: str, path: str, key: str | None = None, body: object = None
+    name: str, port: int, method: str, path: str, key: str | None = None, body: object = None
 ) -> Answer:
     try:
         return call(port, method, path, key, body)
     except NotAnswering as error:
-        raise ProofFailed(str(error), port) from None
+        raise ProofFailed(refusals.no_answer(name, port, str(error)), port) from None
 
 
 def _status(port: int, path: str) -> int:

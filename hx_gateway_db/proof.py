@@ -1,11 +1,16 @@
-"""The proof that the gateway has its database: a virtual key that both services accept."""
+"""What proves that the gateway has its database: above all a key that both services accept."""
 
-from hx_gateway_db import gateway, postgres, services
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hx_gateway_db import gateway, postgres, refusals, services
 from hx_gateway_db.config_yaml import master_key
-from hx_gateway_db.errors import Refused
-from hx_gateway_db.gateway import ProofFailed
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import NotAnswering, ProofFailed
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
-from hx_gateway_db.settings import Settings
+from hx_gateway_db.postgres import NotUsable
+from hx_gateway_db.redis_use import redis_use
+from hx_gateway_db.settings import Postgres, Settings
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 
@@ -15,42 +20,87 @@ def prove(settings: Settings, config: bytes) -> list[str]:
     `config` is LiteLLM's config.yaml. Returns what was proven, and what could not be and why.
     Raises ProofFailed when the gateway answers as one without its database.
     """
-    database = settings.postgres
-    state = gateway.database_state()
-    if state != "connected":
-        raise ProofFailed(f"LiteLLM's readiness says of the database: {state}")
-    try:
-        missing = postgres.missing_tables(database)
-    except Refused as error:
-        raise ProofFailed(str(error)) from None
-    if missing:
-        raise ProofFailed(
-            f"LiteLLM did not make its tables ({', '.join(missing)} missing in {database.database})"
-        )
-    master = find_master_key(config)
+    environment = services.environment(services.unit(LITELLM_UNIT))
+    for finding in (readiness(environment), tables(settings.postgres)):
+        if finding.level is Level.FAILED:
+            raise ProofFailed(finding)
+    master = find_master_key(config, environment)
     if master is None:
         return [
-            "LiteLLM is connected and has its tables. Neither config.yaml nor the unit's"
-            " environment has a master key: the check with a virtual key was skipped."
+            "LiteLLM is connected and has its tables. The check with a virtual key was skipped:"
+            f" {no_master_key().sentence}"
         ]
-    if settings.cache:
-        gateway.check_cache(master)
+    if settings.redis and redis_use(settings).any:
+        gateway.check_cache(master, settings.redis)
     wrapper = services.unit(WRAPPER_UNIT)
-    with gateway.virtual_key(master) as key:
-        gateway.models(LITELLM_PORT, key)
+    with gateway.virtual_key(master) as made:
+        gateway.models(LITELLM_PORT, made.key)
         if not wrapper.running:
             return [
                 "A virtual key works: the gateway has its database.",
                 f"{WRAPPER_UNIT} is not running: the check through it was skipped.",
             ]
-        own = gateway.wrapper_key(key, services.environment(wrapper))
-        gateway.models(WRAPPER_PORT, own)
+        entry = gateway.wrapper_entry(made.key, services.environment(wrapper))
+        gateway.models(WRAPPER_PORT, entry.key)
     return ["A virtual key works: the gateway has its database."]
 
 
-def find_master_key(config: bytes) -> str | None:
-    """LiteLLM's master key; None when it has none that can be found."""
+def readiness(environment: Mapping[str, str]) -> Finding:
+    """What LiteLLM says of its database. `environment` is that of its running process."""
     try:
-        return master_key(config, services.environment(services.unit(LITELLM_UNIT)))
+        answer = gateway.readiness()
+    except NotAnswering as error:
+        return refusals.no_answer(refusals.READINESS, LITELLM_PORT, str(error))
+    state = gateway.state_in(answer)
+    if answer.status != 200 or state != "connected":
+        return refusals.not_ready(answer.status, state, "DATABASE_URL" in environment)
+    return Finding(
+        refusals.READINESS,
+        Level.OK,
+        f"port {LITELLM_PORT}",
+        "LiteLLM is connected to its database",
+        "it looks again every 2 minutes",
+    )
+
+
+def tables(database: Postgres) -> Finding:
+    """Whether LiteLLM's tables are in its database, which is asked directly."""
+    where = f"{database.database} on {database.host}:{database.port}"
+    try:
+        missing = postgres.missing_tables(database)
+    except NotUsable as error:
+        return replace(error.finding, name=refusals.TABLES)
+    if missing:
+        return refusals.tables_missing(missing, where)
+    return Finding(refusals.TABLES, Level.OK, where, f"LiteLLM's tables are in {where}")
+
+
+def find_master_key(config: bytes, environment: Mapping[str, str]) -> str | None:
+    """LiteLLM's master key; None when it has none that can be found.
+
+    `environment` is that of LiteLLM's running process.
+    """
+    try:
+        return master_key(config, dict(environment))
     except YamlRefusal:
         return None
+
+
+def no_master_key() -> Finding:
+    """Why no master key was found, as far as LiteLLM itself can tell."""
+    if gateway.open_to_all():
+        return Finding(
+            refusals.KEY,
+            Level.FAILED,
+            f"port {LITELLM_PORT}",
+            "LiteLLM has no master key",
+            "it lets in whoever reaches it, and no virtual key means anything",
+            "set general_settings.master_key in config.yaml and restart it",
+        )
+    return Finding(
+        refusals.KEY,
+        Level.SKIPPED,
+        f"port {LITELLM_PORT}",
+        "the master key is neither in config.yaml nor in the unit's environment",
+        "without it no virtual key can be made",
+    )

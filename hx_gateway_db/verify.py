@@ -1,140 +1,203 @@
-"""The specification's step 6 as a table: each check with its time and a plain reason."""
+"""The whole chain of the running gateway, from its units to the row that a request leaves."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Thread
+from typing import TypeVar
 
-from hx_gateway_db import gateway, services
-from hx_gateway_db.gateway import Answer, NotAnswering, ProofFailed
-from hx_gateway_db.host import Host
-from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT, WRAPPER_UNIT
-from hx_gateway_db.proof import find_master_key
+from hx_gateway_db import chain_links as links
+from hx_gateway_db import model_checks, refusals, services
+from hx_gateway_db.chain import Chain
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import Entry, VirtualKey
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.log_lines import relevant
+from hx_gateway_db.proof import readiness
+from hx_gateway_db.redaction import printable
+from hx_gateway_db.services import ServiceFailed
+from hx_gateway_db.spend import Request, SpendRows
 
-EMBEDDING_MODEL = "emb-premium"
-CHAT_MODEL = "hx-chat"
-_MODEL_SECONDS = 60.0
+_WITH_A_KEY = (
+    *(refusals.WRAPPER, refusals.MODELS, model_checks.CHAT, model_checks.EMBEDDING),
+    *(refusals.CACHE, links.LIMIT),
+)
+_LOG_LINES = 400
+_LOG_MINUTES = 2
+_SHOWN_LINES = 8
 
-
-class Result(Enum):
-    """A warning is a model's own backend failing, which is not the database's fault."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One check; `seconds` is how long it took."""
+    """One link of the chain: what was found, free of secrets, and in how many seconds."""
 
-    name: str
-    result: Result
+    finding: Finding
     seconds: float
-    detail: str
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` shows it; scripts rely on these names."""
+        found = self.finding
+        return {
+            "name": found.name,
+            "result": found.level.value,
+            "seconds": round(self.seconds, 3),
+            "detail": f"{found.what} ({found.why})" if found.why else found.what,
+            "cure": found.cure,
+        }
 
 
-class _Skip(Exception):
-    """The check can't be made; the message says why."""
+@dataclass(frozen=True)
+class Words:
+    """What a unit has logged of a failure, free of secrets."""
+
+    unit: str
+    lines: list[str]
 
 
-class _BackendFailed(Exception):
-    """The gateway is fine, the model behind it is not."""
+def verify(chain: Chain, spend: SpendRows, until: float) -> Iterator[Row]:
+    """Look at each link; independent ones at the same time, each with its time limit.
+
+    `spend` are the rows in LiteLLM_SpendLogs that are looked for; if all else is well, they are
+    waited for until the time (time.monotonic()) is `until`. Yields each row as soon as it and
+    those before it are known.
+    """
+    known: list[Row] = []
+    for row in _links(chain, spend, until, known):
+        known.append(row)
+        yield replace(row, finding=chain.cleaned(row.finding))
 
 
-def verify(host: Host) -> Iterator[Row]:
-    """Run the checks one after the other, yielding each row as it is known."""
-    yield _row("database of LiteLLM", _readiness)
-    yield _row("wrapper health", _wrapper_health)
+def last_words(chain: Chain, rows: list[Row]) -> list[Words]:
+    """The last relevant lines that the units at fault have logged."""
+    failed = [row.finding.name for row in rows if row.finding.level is Level.FAILED]
+    wrapper = any(name.startswith("wrapper.") for name in failed)
+    litellm = any(not name.startswith("wrapper.") for name in failed)
+    chosen = ((LITELLM_UNIT, litellm), (WRAPPER_UNIT, wrapper))
+    words = [Words(unit, _log(chain, unit)) for unit, at_fault in chosen if at_fault]
+    return [said for said in words if said.lines]
+
+
+def _log(chain: Chain, name: str) -> list[str]:
+    with suppress(ServiceFailed):
+        unit = services.unit(name)
+        if unit.present and unit.active_state != "inactive":
+            # Older errors of a service that runs on are not the reason.
+            minutes = _LOG_MINUTES if unit.running else 0
+            log = services.journal(name, _LOG_LINES, minutes)
+            # Redacted first: a secret that a cut has shortened is not recognized.
+            return [printable(line) for line in relevant(chain.redacted(log), _SHOWN_LINES)]
+    return []
+
+
+def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> Iterator[Row]:
+    """The rows in their order; `known` are those that were taken so far."""
+    litellm = _start(partial(_service, chain, LITELLM_UNIT, LITELLM_PORT))
+    wrapper = _start(partial(_service, chain, WRAPPER_UNIT, WRAPPER_PORT))
+    ready = _start(partial(_row, partial(readiness, chain.litellm)))
+    stored = _start(partial(_row, partial(links.tables, chain)))
+    admin_ui = _start(partial(_row, partial(links.admin_ui, chain)))
+    yield litellm.result()[0]
+    yield wrapper.result()[0]
+    yield litellm.result()[1]
+    yield wrapper.result()[1]
+    if litellm.result()[1].finding.level is not Level.OK:
+        away = "LiteLLM does not answer"
+        yield _skipped(refusals.READINESS, away)
+        yield stored.result()
+        names = (refusals.KEY, *_WITH_A_KEY, links.UI, links.SPEND)
+        yield from (_skipped(name, away) for name in names)
+        return
+    yield ready.result()
+    yield stored.result()
     with ExitStack() as stack:
-        keys: list[str] = []
-        yield _row("virtual key", lambda: _virtual_key(host, stack, keys))
-        yield _row("models", lambda: _models(keys))
-        yield _row("embedding", lambda: _embedding(keys))
-        yield _row("chat", lambda: _chat(keys))
+        row, key = _row_and(partial(links.virtual_key, chain, stack))
+        yield row
+        if key is None:
+            no_key = "there is no key to ask with"
+            yield from (_skipped(name, no_key) for name in _WITH_A_KEY)
+            yield admin_ui.result()
+            yield _skipped(links.SPEND, no_key)
+            return
+        through_wrapper = wrapper.result()[1].finding.level is Level.OK
+        asked = yield from _with_a_key(chain, key, through_wrapper)
+        yield admin_ui.result()
+    if stored.result().finding.level is not Level.OK:
+        yield _skipped(links.SPEND, "the database can't be asked")
+    else:
+        failed = any(row.finding.level is Level.FAILED for row in known)
+        wait = 0.0 if failed else until
+        yield _row(partial(links.spend_row, chain, spend, asked, wait))
 
 
-def _row(name: str, check: Callable[[], str]) -> Row:
+def _with_a_key(
+    chain: Chain, made: VirtualKey, through_wrapper: bool
+) -> Generator[Row, None, Request | None]:
+    """The links that are asked as a client does; returns the chat whose row is to come."""
+    entry = None
+    if through_wrapper:
+        row, entry = _row_and(partial(links.wrapper, chain, made.key))
+        yield row
+    else:
+        yield _skipped(refusals.WRAPPER, f"it does not answer: port {LITELLM_PORT} is asked")
+    entry = entry or Entry(LITELLM_PORT, made.key)
+    row, names = _row_and(partial(links.models, entry))
+    yield row
+    reply = ""
+    if names is None:
+        for name in (model_checks.CHAT, model_checks.EMBEDDING):
+            yield _skipped(name, "the gateway lists no models")
+    else:
+        chat = partial(model_checks.chat, entry, names, chain.cache_on)
+        embedding = partial(model_checks.embedding, entry, names, chain.cache_on)
+        chatting = _start(partial(_row_and, chat))
+        embedded = _start(partial(_row, embedding))
+        row, reply = chatting.result()
+        yield row
+        yield embedded.result()
+    answered = time.monotonic()
+    yield _row(partial(links.cache, chain, entry, reply))
+    yield _row(partial(links.rate_limit, chain, made))
+    digest = hashlib.sha256(made.key.encode()).hexdigest() if entry.forwarded else ""
+    return Request(reply, digest, answered) if reply else None
+
+
+def _start(check: Callable[[], T]) -> "Future[T]":
+    """Run a check beside others, in a thread that does not keep an interrupted command alive."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(check())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+def _service(chain: Chain, name: str, port: int) -> tuple[Row, Row]:
+    findings = links.service(chain, name, port)
+    return _row(partial(next, findings)), _row(partial(next, findings))
+
+
+def _row(check: Callable[[], Finding]) -> Row:
     started = time.monotonic()
-    try:
-        result, detail = Result.OK, check()
-    except _Skip as reason:
-        result, detail = Result.SKIPPED, str(reason)
-    except _BackendFailed as reason:
-        result, detail = Result.WARNING, str(reason)
-    except (ProofFailed, NotAnswering) as reason:
-        result, detail = Result.FAILED, str(reason)
-    return Row(name, result, time.monotonic() - started, detail)
+    finding = check()
+    return Row(finding, time.monotonic() - started)
 
 
-def _readiness() -> str:
-    state = gateway.database_state()
-    if state != "connected":
-        raise ProofFailed(state)
-    return state
+def _row_and(check: Callable[[], tuple[Finding, T]]) -> tuple[Row, T]:
+    """A row, and what the check found besides, for those after it."""
+    started = time.monotonic()
+    finding, value = check()
+    return Row(finding, time.monotonic() - started), value
 
 
-def _wrapper_health() -> str:
-    answer = gateway.call(WRAPPER_PORT, "GET", "/healthz")
-    if answer.status != 200:
-        raise ProofFailed(answer.reason())
-    return f"HTTP {answer.status}"
-
-
-def _virtual_key(host: Host, stack: ExitStack, keys: list[str]) -> str:
-    config = host.files[host.layout.config_yaml]
-    master = find_master_key(config.content if config else b"")
-    if master is None:
-        raise _Skip("no master key in config.yaml or the unit's environment")
-    key = stack.enter_context(gateway.virtual_key(master))
-    names = gateway.models(LITELLM_PORT, key)
-    keys.append(gateway.wrapper_key(key, services.environment(services.unit(WRAPPER_UNIT))))
-    through = "it" if keys[0] == key else "its own key"
-    return f"{len(names)} models for it; the wrapper accepts {through}"
-
-
-def _models(keys: list[str]) -> str:
-    names = gateway.models(WRAPPER_PORT, _key(keys))
-    return f"{len(names)} models on port {WRAPPER_PORT}"
-
-
-def _embedding(keys: list[str]) -> str:
-    body = {"model": EMBEDDING_MODEL, "input": "HX-OK"}
-    answer = _ask(keys, "/v1/embeddings", EMBEDDING_MODEL, body)
-    try:
-        return f"{len(answer.body['data'][0]['embedding'])} numbers"
-    except (KeyError, IndexError, TypeError):
-        raise _BackendFailed(f"no embedding in the answer: {answer.reason()}") from None
-
-
-def _chat(keys: list[str]) -> str:
-    question = {"role": "user", "content": "Return exactly the text: HX-OK"}
-    body = {"model": CHAT_MODEL, "messages": [question], "max_tokens": 10, "temperature": 0}
-    answer = _ask(keys, "/v1/chat/completions", CHAT_MODEL, body)
-    try:
-        said = str(answer.body["choices"][0]["message"]["content"]).strip()
-    except (KeyError, IndexError, TypeError):
-        raise _BackendFailed(f"no reply in the answer: {answer.reason()}") from None
-    if said != "HX-OK":
-        raise _BackendFailed(f"the model replied {said[:60]!r} instead of 'HX-OK'")
-    return said
-
-
-def _ask(keys: list[str], path: str, model: str, body: object) -> Answer:
-    key = _key(keys)
-    if model not in gateway.models(WRAPPER_PORT, key):
-        raise _Skip(f"the gateway has no model {model}")
-    answer = gateway.call(WRAPPER_PORT, "POST", path, key, body, _MODEL_SECONDS)
-    if answer.status in (401, 403) or "No connected db" in answer.text:
-        raise ProofFailed(answer.reason())
-    if answer.status != 200:
-        raise _BackendFailed(answer.reason())
-    return answer
-
-
-def _key(keys: list[str]) -> str:
-    if not keys:
-        raise _Skip("there is no key to ask with")
-    return keys[0]
+def _skipped(name: str, why: str) -> Row:
+    return Row(Finding(name, Level.SKIPPED, "", why), 0.0)

@@ -1,0 +1,63 @@
+"""`verify --watch`: the table drawn again and again, until somebody interrupts it."""
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from hx_gateway_db.chain import read_chain
+from hx_gateway_db.host import Host
+from hx_gateway_db.spend import SpendRows
+from hx_gateway_db.verify import last_words, verify
+from hx_gateway_db.verify_table import ending, row_lines, word_lines
+
+_TOP_LEFT, _REST_OF_LINE, _REST_OF_SCREEN = "\033[H", "\033[K", "\033[J"
+_CLEAR = f"{_TOP_LEFT}\033[2J"
+
+
+def watch(read: Callable[[], Host], seconds: float, stream: TextIO, colour: bool) -> None:
+    """Look at the chain, wait `seconds`, and so on, until KeyboardInterrupt.
+
+    A terminal is redrawn in place and never scrolls; anywhere else the tables follow each other.
+    """
+    screen = stream.isatty()
+    spend = SpendRows()
+    if screen:
+        stream.write(f"{_CLEAR}Asking the gateway ...")
+        stream.flush()
+    while True:
+        width, height = shutil.get_terminal_size()
+        lines = _round(read(), spend, width if screen else None, colour)
+        if screen:
+            title = f"{time.strftime('%H:%M:%S')}, every {seconds:g} s, Ctrl-C ends it"
+            stream.write(_frame([title, *lines], width, height))
+        else:
+            stream.write("".join(f"{line}\n" for line in [time.strftime("%F %T"), *lines, ""]))
+        stream.flush()
+        time.sleep(seconds)
+
+
+def _round(host: Host, spend: SpendRows, width: int | None, colour: bool) -> list[str]:
+    """How a look at the chain ended, then the table, then what the units at fault have logged."""
+    started = time.monotonic()
+    chain = read_chain(host)
+    rows = list(verify(chain, spend, started))
+    lines = [ending(rows, time.monotonic() - started)]
+    for row in rows:
+        lines += row_lines(row, width, colour, brief=width is not None)
+    return [*lines, *word_lines(last_words(chain, rows), width)]
+
+
+def _frame(lines: list[str], width: int, height: int) -> str:
+    """The lines from the top left on, over those of before, cut to what the screen holds.
+
+    All but the first are no longer than `width` already.
+    """
+    # The cursor comes to stand on a line of its own.
+    room = max(height - 1, 2)
+    shown = [lines[0][:width], *lines[1:]]
+    if len(lines) > room:
+        left_out = f"... {len(lines) - room + 1} more: hx-gateway-db verify"
+        shown = [*shown[: room - 1], left_out[:width]]
+    drawn = "".join(f"{line}{_REST_OF_LINE}\r\n" for line in shown)
+    return f"{_TOP_LEFT}{drawn}{_REST_OF_SCREEN}"
