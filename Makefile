@@ -13,7 +13,7 @@ PYTHON := $(VENV)/bin/python
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-deb: $(DEB) ## Build the package into build/
+deb: $(DEB) ## Build the package, binary and source, into build/
 
 # In a copy, so that the checkout stays as it is.
 $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
@@ -21,7 +21,7 @@ $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 	rm -rf build
 	mkdir -p build/source
 	cp -a $(SOURCES) build/source
-	cd build/source && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+	cd build/source && dpkg-buildpackage --build=full --unsigned-source --unsigned-changes
 
 debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stdeb
 	debian/debianize "$$PWD/$(PYTHON)" debian

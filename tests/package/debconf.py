@@ -13,6 +13,7 @@ import pexpect
 
 PROJECT = Path(__file__).resolve().parents[2]
 SYSTEM_CONFIGURATION = Path("/usr/share/debconf/debconf.conf")
+_BOOLEANS = ("REDIS", "REDIS_TLS", "REDIS_TRANSACTION_BUFFER", "CACHE", "DISABLE_ADMIN_UI")
 _RECORDER = """\
 #!/bin/sh
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
@@ -22,7 +23,11 @@ apply)
     shift
     echo "$@" >"{folder}/arguments"
     cat >"{folder}/given"
-    exit "$(cat "{folder}/status")"
+    echo "$@" >>"{folder}/history"
+    status=$(sed -n 1p "{folder}/status")
+    [ "$(wc -l <"{folder}/status")" -eq 1 ] || sed -i 1d "{folder}/status"
+    [ "$status" -eq 0 ] || cat "{folder}/found"
+    exit "$status"
     ;;
 esac
 """
@@ -69,9 +74,13 @@ class Debconf:
         lines = (f"{key}={value}\n" for key, value in answers.items())
         (self._folder / "host").write_text("".join(lines))
 
-    def command_ends_with(self, status: int) -> None:
-        """The exit status of the next `hx-gateway-db apply`."""
-        (self._folder / "status").write_text(str(status))
+    def command_ends_with(self, *statuses: int, found: str = "refused - It is busy.") -> None:
+        """The exit statuses of the next `hx-gateway-db apply`, the last for all that follow.
+
+        `found` is what one that fails says of its findings.
+        """
+        (self._folder / "status").write_text("".join(f"{status}\n" for status in statuses))
+        (self._folder / "found").write_text(f"{found}\n")
 
     def select(self, **answers: str) -> None:
         """Preseed, as debconf-set-selections does."""
@@ -147,6 +156,11 @@ class Debconf:
         """The command line of the last `hx-gateway-db apply`."""
         return (self._folder / "arguments").read_text().strip()
 
+    @property
+    def attempts(self) -> list[str]:
+        """The command lines of every `hx-gateway-db apply`."""
+        return (self._folder / "history").read_text().splitlines()
+
     def occurrences(self, text: str) -> list[str]:
         """The names of debconf's files that hold `text`."""
         return [path.name for path in self.cache.iterdir() if text in path.read_text()]
@@ -205,6 +219,6 @@ def _question(key: str) -> str:
 def _type(key: str) -> str:
     if key.endswith("PASS"):
         return "password"
-    if key in ("DATABASE", "PG_SSLMODE"):
+    if key in ("DATABASE", "PG_SSLMODE", "PG_BOUNCER"):
         return "select"
-    return "boolean" if key in ("REDIS", "CACHE", "DISABLE_ADMIN_UI") else "string"
+    return "boolean" if key in _BOOLEANS else "string"

@@ -16,17 +16,29 @@ WIRED = {
     "PG_PORT": "6543",
     "PG_DB": "ours",
     "PG_USER": r"a \ b  c",
-    "PG_SSLMODE": "require",
+    "PG_SSLMODE": "verify-full",
+    "PG_SSLROOTCERT": "/etc/ssl/our ca.crt",
+    "PG_BOUNCER": "true",
     "REDIS": "true",
     "REDIS_HOST": "cache1",
     "REDIS_PORT": "6380",
+    "REDIS_TLS": "true",
+    "REDIS_CACERT": "/etc/ssl/ca.crt",
     "REDIS_USER": "hx",
     "REDIS_DB": "3",
+    "REDIS_TRANSACTION_BUFFER": "true",
     "DISABLE_ADMIN_UI": "false",
     "CACHE": "true",
     "RATE_LIMIT": "7",
     "BASE": "/srv/gateway",
 }
+NO_SECRETS = dict.fromkeys(
+    (
+        *("PG_PASS", "REDIS_PASS"),
+        *("PG_ADMIN_USER", "PG_ADMIN_PASS", "REDIS_ADMIN_USER", "REDIS_ADMIN_PASS"),
+    ),
+    "",
+)
 DATABASE = "Database for the gateway:"
 HOST = "PostgreSQL server's host name or address:"
 PORT = "PostgreSQL server's TCP port:"
@@ -38,13 +50,18 @@ EVERY_QUESTION = (
     ("Database name:", "ours"),
     ("Database user:", "me"),
     (PASSWORD, "secret"),
-    ("TLS for the connection to PostgreSQL:", "3"),
+    ("TLS for the connection to PostgreSQL:", "5"),
+    ("File of the certificate authorities to trust for PostgreSQL:", "/etc/ssl/our ca.crt"),
+    ("PgBouncer in front of PostgreSQL:", "2"),
     (r"Connect the gateway to Redis\?", "yes"),
     ("Redis server's host name or address:", "cache1"),
     ("Redis server's TCP port:", "6380"),
+    (r"Connect to Redis with TLS\?", "yes"),
+    ("File of the certificate authorities to trust for Redis:", "/etc/ssl/ca.crt"),
     ("Redis user:", "hx"),
     ("Redis password:", "other"),
     ("Redis database number:", "3"),
+    (r"Do several gateways share this database\?", "yes"),
     (r"Cache responses in Redis and limit requests\?", "yes"),
     ("Requests per minute for each new key:", "7"),
     (r"Switch LiteLLM's admin interface off\?", "no"),
@@ -82,7 +99,7 @@ def test_nothing_that_was_answered_is_in_the_commands_arguments(debconf: Debconf
     debconf.install_command()
     debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
     debconf.configure()
-    assert debconf.arguments == "--answers -"
+    assert debconf.arguments == "--answers - --brief"
 
 
 def test_without_a_terminal_and_answers_the_command_is_told_to_do_it_later(
@@ -101,7 +118,7 @@ def test_what_the_host_has_wins_over_what_debconf_remembers(debconf: Debconf) ->
     debconf.configure()
     debconf.host_has(**WIRED)
     debconf.configure(old_version="0.1.0")
-    assert debconf.given == {**WIRED, "PG_PASS": "", "REDIS_PASS": ""}
+    assert debconf.given == {**WIRED, **NO_SECRETS}
 
 
 def test_a_new_selection_wins_over_what_the_host_has(debconf: Debconf) -> None:
@@ -109,7 +126,7 @@ def test_a_new_selection_wins_over_what_the_host_has(debconf: Debconf) -> None:
     debconf.host_has(**WIRED)
     debconf.select(PG_HOST="db2", PG_PASS="new")
     debconf.configure(old_version="0.1.0")
-    assert debconf.given == {**WIRED, "PG_HOST": "db2", "PG_PASS": "new", "REDIS_PASS": ""}
+    assert debconf.given == {**WIRED, **NO_SECRETS, "PG_HOST": "db2", "PG_PASS": "new"}
 
 
 def test_without_redis_the_cache_that_the_host_has_is_switched_off(debconf: Debconf) -> None:
@@ -118,6 +135,17 @@ def test_without_redis_the_cache_that_the_host_has_is_switched_off(debconf: Debc
     debconf.select(REDIS="false")
     debconf.configure()
     assert debconf.given["CACHE"] == "false"
+    assert debconf.given["REDIS_TRANSACTION_BUFFER"] == "false"
+
+
+def test_without_checked_certificates_the_authorities_that_the_host_has_go(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    debconf.select(PG_SSLMODE="require", REDIS_TLS="false")
+    debconf.configure()
+    assert (debconf.given["PG_SSLROOTCERT"], debconf.given["REDIS_CACERT"]) == ("", "")
 
 
 def test_a_contradiction_in_the_selections_is_left_for_the_command_to_refuse(
@@ -252,7 +280,8 @@ def test_an_upgrade_asks_nothing(debconf: Debconf) -> None:
 def test_everything_is_asked_at_low_priority_in_this_order(debconf: Debconf) -> None:
     debconf.install_command()
     answer(debconf.dialog(priority="low"), *EVERY_QUESTION)
-    expected = {**WIRED, "PG_USER": "me", "PG_PASS": "secret", "REDIS_PASS": "other"}
+    passwords = {"PG_PASS": "secret", "REDIS_PASS": "other"}
+    expected = {**WIRED, **NO_SECRETS, "PG_USER": "me", **passwords}
     assert debconf.given == expected
 
 
@@ -270,6 +299,12 @@ def test_everything_is_asked_at_low_priority_in_this_order(debconf: Debconf) -> 
         ("Database user:", "", "1 to 63 characters"),
         ("Redis server's host name or address:", "a..b", "neither a host name"),
         ("Redis server's TCP port:", "70000", "not a whole number from 1 to 65535"),
+        (
+            "File of the certificate authorities to trust for PostgreSQL:",
+            "ca.crt",
+            "not start with",
+        ),
+        ("File of the certificate authorities to trust for Redis:", "ca.crt", "not start with"),
         ("Redis database number:", "-1", "not a whole number of 0 or more"),
         ("Requests per minute for each new key:", "0", "not a whole number of 1 or more"),
         ("Folder of the gateway:", "srv/gateway", "not a path"),
@@ -290,7 +325,7 @@ def test_a_bad_answer_is_explained_and_asked_again(
         *EVERY_QUESTION[at + 1 :],
     )
     answer(debconf.dialog(priority="low"), *conversation)
-    assert bad not in debconf.given.values()
+    assert {**debconf.given, **NO_SECRETS} == {**WIRED, **NO_SECRETS, "PG_USER": "me"}
 
 
 @pytest.mark.parametrize("host", ["db-1.example.org", "192.0.2.1", "2001:db8::1", "::1", "db_1"])
@@ -366,7 +401,7 @@ def test_edited_values_win_over_answers_given_in_advance_and_that_is_said_each_t
     for version in ("", "0.1.0"):
         select_stale_answers(debconf)
         done = debconf.configure(old_version=version)
-        assert debconf.given == {**WIRED, "PG_PORT": "99", "PG_PASS": "", "REDIS_PASS": ""}
+        assert debconf.given == {**WIRED, **NO_SECRETS, "PG_PORT": "99"}
         assert CHANGES + "The edited values are kept" in done.stderr
         assert done.stderr.count("preseed 'hx-gateway-db/edited select replace'") == 1
         assert "stale" not in done.stdout + done.stderr
@@ -473,6 +508,151 @@ def test_after_a_failure_the_decision_stands(debconf: Debconf) -> None:
     debconf.command_ends_with(0)
     assert debconf.configure(old_version="0.1.0").stderr == ""
     assert debconf.given["PG_HOST"] == "db0"
+
+
+# A check that fails
+
+MISSING = "failed postgres PostgreSQL at db1:5432 has no role hx \\n."
+FAILED_CHECK = "The gateway can't be given its database like this:"
+RETRY, CHANGE, ADMINISTRATOR, CONTINUE, LATER, ABORT = "1", "2", "3", "4", "5", "6"
+
+
+def existing_database(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
+
+
+def test_without_a_terminal_a_failed_check_leaves_the_package_unconfigured(
+    debconf: Debconf,
+) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, found=MISSING)
+    assert debconf.configure().returncode == 3
+    assert len(debconf.attempts) == 1
+    assert debconf.occurrences("secret") == ["passwords.dat"]
+
+
+@pytest.mark.parametrize("answer", ["retry", "change"])
+def test_without_a_terminal_nothing_is_tried_for_ever(debconf: Debconf, answer: str) -> None:
+    existing_database(debconf)
+    debconf.select_line(f"hx-gateway-db/check-failed select {answer}")
+    debconf.command_ends_with(3, found=MISSING)
+    assert debconf.configure().returncode == 3
+    assert len(debconf.attempts) == 1
+
+
+def test_going_on_in_spite_of_it_can_be_preseeded(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.select_line("hx-gateway-db/check-failed select continue")
+    debconf.command_ends_with(3, 0, found=MISSING)
+    assert debconf.configure().returncode == 0
+    assert debconf.attempts == ["--answers - --brief", "--answers - --brief --anyway"]
+
+
+def test_going_on_that_fails_as_well_ends_it(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.select_line("hx-gateway-db/check-failed select continue")
+    debconf.command_ends_with(3, found=MISSING)
+    assert debconf.configure().returncode == 3
+    assert len(debconf.attempts) == 2
+
+
+def test_installing_without_configuring_can_be_preseeded(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.select_line("hx-gateway-db/check-failed select later")
+    debconf.command_ends_with(3, 0, found=MISSING)
+    assert debconf.configure().returncode == 0
+    assert debconf.given["DATABASE"] == "later"
+    assert debconf.occurrences("secret") == []
+
+
+def test_an_administrators_login_can_be_preseeded_and_is_forgotten(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.select_line("hx-gateway-db/check-failed select administrator")
+    debconf.select_line("hx-gateway-db/pg-admin-user string postgres")
+    debconf.select_line("hx-gateway-db/pg-admin-pass password admin-secret")
+    debconf.command_ends_with(3, 0, found=MISSING)
+    assert debconf.configure().returncode == 0
+    assert debconf.given["PG_ADMIN_USER"] == "postgres"
+    assert debconf.given["PG_ADMIN_PASS"] == "admin-secret"
+    assert debconf.occurrences("admin-secret") == []
+
+
+def test_on_a_terminal_what_was_found_is_shown_and_tried_again(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    for _ in range(2):
+        dialog.expect(FAILED_CHECK)
+        assert r"PostgreSQL at db1:5432 has no role hx \n." in (dialog.before or "")
+        dialog.sendline(RETRY)
+    dialog.expect(pexpect.EOF)
+    assert len(debconf.attempts) == 3
+
+
+def test_the_answers_can_be_changed_after_a_failed_check(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    answer(dialog, (DATABASE, "2"), (HOST, "db2"), (PASSWORD, ""))
+    assert debconf.given["PG_HOST"] == "db2"
+    assert debconf.given["PG_PASS"] == "secret"
+
+
+def test_an_administrator_can_log_in_once(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(ADMINISTRATOR)
+    dialog.expect("PostgreSQL administrator's name:")
+    dialog.sendline("postgres")
+    dialog.expect("PostgreSQL administrator's password:")
+    dialog.sendline("admin-secret")
+    dialog.expect("Redis administrator's name:")
+    dialog.sendline("")
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_ADMIN_PASS"] == "admin-secret"
+    assert debconf.given["REDIS_ADMIN_USER"] == ""
+    assert debconf.occurrences("admin-secret") == []
+
+
+@pytest.mark.parametrize(("reply", "status"), [(ABORT, 3), (LATER, 0)])
+def test_the_gateway_can_be_left_as_it_is(debconf: Debconf, reply: str, status: int) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(reply)
+    dialog.expect(pexpect.EOF)
+    dialog.close()
+    assert dialog.exitstatus == status
+
+
+@pytest.mark.parametrize(("reply", "more"), [("yes", " --prepare-prisma"), ("no", None)])
+def test_a_missing_database_client_is_generated_on_request(
+    debconf: Debconf, reply: str, more: str | None
+) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found="failed prisma There is no client.")
+    dialog = debconf.dialog()
+    dialog.expect("Generate the gateway's database client")
+    dialog.sendline(reply)
+    if more is None:
+        dialog.expect(FAILED_CHECK)
+        dialog.sendline(ABORT)
+    dialog.expect(pexpect.EOF)
+    assert debconf.attempts[1:] == ([f"--answers - --brief{more}"] if more else [])
+
+
+def test_what_no_check_found_needs_no_dialog(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(4)
+    dialog = debconf.dialog()
+    dialog.expect(pexpect.EOF)
+    assert FAILED_CHECK not in (dialog.before or "")
 
 
 def answer(dialog: "pexpect.spawn[str]", *expected: tuple[str, str]) -> None:
