@@ -45,6 +45,7 @@ STEP_0 = (
     *("REDIS_HOST", "REDIS_PORT", "REDIS_PASS"),
 )
 LOCAL_HOST = "127.0.0.1"
+LOCAL_REDIS_USER = "hxgateway"
 _DEFAULTS = {
     "PG_PORT": "5432",
     "PG_DB": "hx_gateway",
@@ -103,7 +104,7 @@ def to_settings(
     """What `given` asks for, on top of what the host has now.
 
     An answer that is missing, or a password that is empty, keeps the present value.
-    `generate_password` is called for a local database that has no password yet.
+    `generate_password` is called for a local database or Redis that has no login yet.
     Raises InvalidSettings naming the answer that is missing or wrong.
     """
     values = _DEFAULTS | (from_settings(present) if present else {})
@@ -127,6 +128,8 @@ def to_settings(
         values["REDIS_CACERT"] = ""
     redis = None
     if _boolean(values, "REDIS", default="REDIS_HOST" in given):
+        if database_choice(given) == "local" and not values.get("REDIS_PASS"):
+            _own_user(values, generate_password)
         redis = Redis(
             host=values["REDIS_HOST"],
             port=_number(values, "REDIS_PORT"),
@@ -156,6 +159,13 @@ def to_settings(
         disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
         base=PurePosixPath(values["BASE"]),
     )
+
+
+def _own_user(values: dict[str, str], generate_password: Callable[[], str]) -> None:
+    """A Redis on the same machine as a database of our own gets a user of our own as well."""
+    if values["REDIS_HOST"] == LOCAL_HOST and not values.get("REDIS_USER"):
+        values["REDIS_USER"] = LOCAL_REDIS_USER
+        values["REDIS_PASS"] = generate_password()
 
 
 def administrators(given: Mapping[str, str]) -> dict[str, Login]:

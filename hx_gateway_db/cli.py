@@ -2,22 +2,29 @@
 
 import argparse
 import json
+import math
 import os
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
 from hx_gateway_db import __doc__ as summary
-from hx_gateway_db.errors import HxError, Refused, UsageError
+from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
+from hx_gateway_db.findings import Finding, Level, failures
 from hx_gateway_db.interruption import raise_on_signals
 from hx_gateway_db.redaction import printable, redact
 
 _OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
 _INTERRUPTED = 130
 _CHECK_FAILED = 6
+# For all of verify: it is to take less than five seconds when all is well.
+_VERIFY_SECONDS = 4.0
+_WATCH_SECONDS = 5.0
 _EPILOG = """\
 exit status:
   0  done, or nothing to do
@@ -25,7 +32,7 @@ exit status:
   3  refused: the gateway was not touched
   4  changed, did not work, and rolled back
   5  could not roll back: the message says what is left to do
-  6  verify: at least one check failed
+  6  check or verify: something failed
   70  a mistake in hx-gateway-db itself: please report it
   130  interrupted, and everything put back
 
@@ -38,9 +45,17 @@ files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
 _ANSWERS = """\
 answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
   DATABASE          local (make one on this machine), existing, or later
-  PG_HOST PG_PORT PG_DB PG_USER PG_PASS PG_SSLMODE
+  PG_HOST PG_PORT PG_DB PG_USER PG_PASS
+  PG_SSLMODE        disable, prefer, require, or verify-full; PG_SSLROOTCERT: its CA file
+  PG_BOUNCER        true, false, or auto: whether a PgBouncer is in front
+  PG_ADMIN_USER PG_ADMIN_PASS
+                    used once to make what is missing, and kept nowhere
   REDIS             true or false
   REDIS_HOST REDIS_PORT REDIS_USER REDIS_PASS REDIS_DB
+  REDIS_TLS         true or false; REDIS_CACERT: its CA file
+  REDIS_TRANSACTION_BUFFER
+                    true when several gateways share the database
+  REDIS_ADMIN_USER REDIS_ADMIN_PASS
   DISABLE_ADMIN_UI  true or false
   CACHE             true or false: response cache and default rate limit
   RATE_LIMIT        requests per minute that a new key may make
@@ -55,9 +70,35 @@ examples:
 """
 
 
+_VERIFY = """\
+Each row is one link of the chain: the units, the ports, LiteLLM's database, a virtual key that
+lives for the length of the check, the wrapper, a chat with hx-chat and an embedding with
+emb-premium, and what depends on them. LiteLLM writes the row of a request in LiteLLM_SpendLogs
+some seconds later: without --wait it is looked for until 4 seconds have passed, and told as
+skipped when it has not been written by then.
+
+--watch looks again and again, and finds the rows of earlier rounds without waiting. Each round
+sends one chat and one embedding, which cost what they cost with your models. Ctrl-C ends it,
+with exit status 0.
+"""
+
+# Flags of single commands; one without an explanation is for the package's own scripts.
+_FLAGS = {
+    "apply": (
+        ("--prepare-prisma", "generate LiteLLM's database client if it is missing"),
+        ("--anyway", "go on although a check fails; what then does not work is put back"),
+        ("--brief", argparse.SUPPRESS),
+    ),
+    "provision": (
+        ("--print", "print the commands for the servers' administrator instead"),
+        ("--local-redis", argparse.SUPPRESS),
+    ),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = new_parser().parse_args(arguments)
     raise_on_signals()
     terminal = _Terminal(sys.stderr)
     try:
@@ -164,9 +205,74 @@ class _Terminal:
 
 
 def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring import apply
+    from hx_gateway_db.wiring import Request, apply
 
-    _report(apply(options.root, _given(options), terminal), terminal)
+    request = Request(_given(options), options.anyway, options.prepare_prisma)
+    try:
+        _report(apply(options.root, request, terminal), terminal)
+    except Refused as refusal:
+        if options.brief:
+            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
+            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
+        raise
+    return 0
+
+
+def _brief(findings: Iterable[Finding]) -> str:
+    """Level, who can cure it, and the sentence; warnings and failures only."""
+    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
+    lines = (f"{f.level.value} {f.by.value or '-'} {printable(f.sentence)}" for f in shown)
+    return "\n".join(lines)
+
+
+def _check(options: argparse.Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.preflight import inspect
+    from hx_gateway_db.wiring import desired
+
+    if options.root != Path("/"):
+        raise UsageError("check asks servers and units: it can't be used with --root.")
+    host, moved_from, settings = desired(options.root, _given(options))
+    findings = inspect(host, settings, moved_from).findings
+    failed = bool(failures(findings))
+    if options.json:
+        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
+        print(json.dumps({"ok": not failed, "findings": report}, indent=2))
+    else:
+        for finding in findings:
+            print(_wrapped(f"{finding.level.value:<8} ", printable(finding.sentence)))
+    return _CHECK_FAILED if failed else 0
+
+
+def _wrapped(first: str, text: str) -> str:
+    """`text` after `first`, broken to the terminal's width; in one line where nobody looks."""
+    import shutil
+    import textwrap
+
+    if not sys.stdout.isatty():
+        return f"{first}{text}"
+    indent = " " * len(first)
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
+def _provision(options: argparse.Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.host import read_host
+    from hx_gateway_db.provisioning import commands, provision, restore_local_redis
+    from hx_gateway_db.wiring import desired
+
+    if options.root != Path("/"):
+        raise UsageError("provision asks servers: it can't be used with --root.")
+    if options.local_redis:
+        restore_local_redis(read_host(options.root))
+        return 0
+    given = _given(options)
+    host, _, settings = desired(options.root, given)
+    if options.print:
+        print(commands(settings), end="")
+        return 0
+    provision(settings, given, host, terminal)
     return 0
 
 
@@ -220,28 +326,44 @@ def _status(options: argparse.Namespace, terminal: _Terminal) -> int:
 
 
 def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.chain import read_chain
     from hx_gateway_db.host import read_host
-    from hx_gateway_db.verify import Result, verify
+    from hx_gateway_db.spend import SpendRows
+    from hx_gateway_db.verify import last_words, verify
+    from hx_gateway_db.verify_table import ending, row_lines, word_lines
 
     if options.root != Path("/"):
         raise UsageError("verify asks a running gateway: it can't be used with --root.")
+    if options.watch is not None and (options.wait or options.json):
+        raise UsageError("--watch draws table after table: use it without --wait and --json.")
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    if options.watch is not None:
+        return _watch(options.root, options.watch, colour)
+    started = time.monotonic()
+    chain, spend = read_chain(read_host(options.root)), SpendRows()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     rows = []
-    host = read_host(options.root)
-    secrets = host.settings.secrets if host.settings else ()
-    for found in verify(host):
-        row = replace(found, detail=printable(redact(found.detail, secrets)))
+    for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
         rows.append(row)
         if not options.json:
-            print(
-                f"{row.result.value:<8}{row.seconds:6.2f} s  {row.name}: {row.detail}", flush=True
-            )
-    failed = any(row.result is Result.FAILED for row in rows)
+            print("\n".join(row_lines(row, width, colour)), flush=True)
+    failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
-        report = [asdict(row) | {"result": row.result.value} for row in rows]
-        print(json.dumps({"ok": not failed, "checks": report}, indent=2))
-    elif failed:
-        print("Look at: journalctl -u hx-litellm-gateway -u hx-gateway-ml -n 80 --no-pager")
+        print(json.dumps({"ok": not failed, "checks": [row.as_json() for row in rows]}, indent=2))
+    else:
+        print(ending(rows, time.monotonic() - started))
+        for line in word_lines(last_words(chain, rows), width):
+            print(line)
     return _CHECK_FAILED if failed else 0
+
+
+def _watch(root: Path, seconds: float, colour: bool) -> int:
+    from hx_gateway_db.host import read_host
+    from hx_gateway_db.watch import watch
+
+    with suppress(KeyboardInterrupt):
+        watch(lambda: read_host(root), seconds, sys.stdout, colour)
+    return 0
 
 
 def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
@@ -287,7 +409,7 @@ def _root(text: str) -> Path:
     return path
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hx-gateway-db",
         description=summary,
@@ -315,6 +437,20 @@ def _parser() -> argparse.ArgumentParser:
             False,
         ),
         (
+            "check",
+            _check,
+            "look at servers, files and the gateway's host; change nothing",
+            True,
+            True,
+        ),
+        (
+            "provision",
+            _provision,
+            "make the role, the database and the Redis user, as the servers' administrator",
+            True,
+            False,
+        ),
+        (
             "rollback",
             _rollback,
             "leave a gateway without a database; gateway.env stays",
@@ -332,7 +468,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "verify",
             _verify,
-            "ask the running gateway for health, models, embedding, chat",
+            "look at each link of the running gateway's chain, with the cure of what fails",
             False,
             True,
         ),
@@ -342,7 +478,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            epilog=_ANSWERS if takes_answers else None,
+            epilog=_ANSWERS if takes_answers else _VERIFY if function is _verify else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(command=function)
@@ -352,4 +488,34 @@ def _parser() -> argparse.ArgumentParser:
             )
         if reads:
             command.add_argument("--json", action="store_true", help="print JSON")
+        if function is _verify:
+            _add_verify_options(command)
+        for flag, explanation in _FLAGS.get(name, ()):
+            command.add_argument(flag, action="store_true", help=explanation)
     return parser
+
+
+def _add_verify_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for the chat's row in LiteLLM_SpendLogs, 35 seconds at most",
+    )
+    command.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=_WATCH_SECONDS,
+        metavar="SECONDS",
+        help=f"refresh the table every SECONDS (default: {_WATCH_SECONDS:g}) until Ctrl-C",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 1 to 86400")
+    return seconds

@@ -30,6 +30,10 @@ CACHE_LINES = Ownership(
         r"|# (Example simple rate limit): \d+ req/min per key \(in force through config\.yaml\)"
     )
 )
+# What a preparation of Prisma's client needs (see `prisma`); quoted, as only we write it.
+PRISMA_LINES = Ownership(
+    re.compile(r"Environment=\"(PATH|PYTHONPATH|PRISMA_[A-Z_]+|CHECKPOINT_DISABLE)=.*\"")
+)
 _PATH = re.compile(r"EnvironmentFile\s*=\s*-?(/\S+)")
 _VALUE = re.compile(r"Environment\s*=\s*\"?LITELLM_\w+=([^\"]*)\"?")
 

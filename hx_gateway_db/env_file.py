@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from io import StringIO
 
 CACHE_URL = "LITELLM_REDIS_URL"
-OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", CACHE_URL, "DISABLE_ADMIN_UI")
+SHARED_LIMITS = "EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING"
+NO_ADVISORY_LOCK = "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"
+# They follow from the answers to other questions, and an administrator may have them without us.
+DERIVED_KEYS = (CACHE_URL, SHARED_LIMITS, NO_ADVISORY_LOCK)
+OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", *DERIVED_KEYS, "DISABLE_ADMIN_UI")
 
 
 class EnvFileRefusal(Exception):

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from hx_gateway_db.findings import Finding
+
 
 class HxError(Exception):
     """An error whose message is written for the administrator; never a bug of ours."""
@@ -23,6 +25,14 @@ class Refused(HxError):
     """Something stands in the way, and nothing has been changed."""
 
     exit_status = 3
+
+
+class CheckFailed(Refused):
+    """A check before the change found what stands in the way."""
+
+    def __init__(self, message: str, findings: tuple[Finding, ...]) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 class RolledBack(HxError):

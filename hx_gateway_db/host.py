@@ -21,6 +21,7 @@ from hx_gateway_db.layout import (
     cache_drop_in,
     database_drop_in,
 )
+from hx_gateway_db.redis_use import RedisUse
 from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, take
 from hx_gateway_db.state import State, load
@@ -64,6 +65,16 @@ class Host:
         return self.cache_on or (self.wired and self.left.has("CACHE", "true"))
 
     @property
+    def buffer_ours(self) -> bool:
+        """Whether the spend buffer's key is ours, although somebody may have edited it."""
+        return self.state is not None and self.state.wired and self.state.transaction_buffer
+
+    @property
+    def redis_use(self) -> RedisUse:
+        """What we have LiteLLM use Redis for, whatever somebody has edited since."""
+        return RedisUse(Cache(_rate_limit(self)) if self.cache_ours else None, self.buffer_ours)
+
+    @property
     def left(self) -> Left:
         return self.state.left if self.state else Left()
 
@@ -76,7 +87,8 @@ class Host:
     @property
     def values(self) -> dict[str, str]:
         """Today's values of what we keep track of, for `left`."""
-        return tracked(self.answers, self.text(self.layout.gateway_env) or "")
+        text = self.text(self.layout.gateway_env) or ""
+        return tracked(self.answers, env_file.values(text))
 
     @property
     def edited(self) -> tuple[str, ...]:
@@ -122,11 +134,10 @@ def read_host(root: Path, base: PurePosixPath | None = None) -> Host:
     return Host(layout, files, state, settings, "", host.groups)
 
 
-def tracked(answers: Mapping[str, str], gateway_env: str) -> dict[str, str]:
-    """The values of which we remember what we left: of all answers but BASE, and of one more."""
+def tracked(answers: Mapping[str, str], gateway_env: Mapping[str, str]) -> dict[str, str]:
+    """The values of which we remember what we left: of all answers but BASE, and of two more."""
     values = {key: value for key, value in answers.items() if key != "BASE"}
-    url = env_file.values(gateway_env).get(env_file.CACHE_URL)
-    return values if url is None else {**values, env_file.CACHE_URL: url}
+    return values | {key: gateway_env[key] for key in env_file.DERIVED_KEYS if key in gateway_env}
 
 
 def free_system_group_id(host: Host) -> int:
@@ -158,6 +169,7 @@ def _read_settings(host: Host) -> Settings | None:
         postgres=parse_database_url(values["DATABASE_URL"]),
         redis=parse_redis_url(redis) if redis else None,
         cache=Cache(_rate_limit(host)) if host.cache_on and redis else None,
+        transaction_buffer=bool(redis) and _transaction_buffer(host),
         disable_admin_ui=values.get("DISABLE_ADMIN_UI", "true") == "true",
         base=host.layout.base,
     )
@@ -172,6 +184,22 @@ def _rate_limit(host: Host) -> int:
     lines = drop_in.owned(host.text(cache_drop_in()) or "", drop_in.CACHE_LINES)
     text = drop_in.value(lines.get(drop_in.RATE_LIMIT, "")) or ""
     return int(text) if re.fullmatch(r"0*[1-9]\d{0,8}", text) else Cache().rate_limit
+
+
+def _transaction_buffer(host: Host) -> bool:
+    """What is in force, unless the administrator had it before us and we were never asked for it.
+
+    What was asked for where config.yaml can't be read, or is another one than we edited.
+    """
+    image, origin = host.files[host.layout.config_yaml], host.origin
+    if image is None or origin is None:
+        return host.buffer_ours
+    try:
+        if not config_yaml.transaction_buffer(image.content):
+            return False
+        return host.buffer_ours or not config_yaml.transaction_buffer(origin.pristine)
+    except YamlRefusal:
+        return host.buffer_ours
 
 
 def _groups(root: Path) -> dict[str, int]:

@@ -14,6 +14,9 @@ DEFAULT_BASE = PurePosixPath("/opt/HX-Infrastructure-/api-gateway")
 STATE_FOLDER = PurePosixPath("/var/lib/hx-gateway-db")
 STATE_FILE = STATE_FOLDER / "state"
 PRISTINE_CONFIG = STATE_FOLDER / "config.yaml.pristine"
+# Where Prisma's client is prepared, and where it lies then: for others to read, unlike the state.
+PRISMA_WORK = STATE_FOLDER / "prisma"
+PRISMA_FOLDER = PurePosixPath("/var/lib/hx-gateway-db-prisma")
 
 GATEWAY_ENV = "gateway.env"
 CONFIG_YAML = "config.yaml"
@@ -56,6 +59,11 @@ def drop_in_folder(unit: str) -> PurePosixPath:
 
 def database_drop_in(unit: str) -> PurePosixPath:
     return drop_in_folder(unit) / DATABASE_DROP_IN
+
+
+def redis_drop_in(unit: str) -> PurePosixPath:
+    """For a Redis on this machine that would forget a user of our own when it ends."""
+    return drop_in_folder(unit) / "hx-gateway-db.conf"
 
 
 def cache_drop_in() -> PurePosixPath:

@@ -1,11 +1,11 @@
 """Settings and what the host has now, to the list of changes that lead from one to the other."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from hx_gateway_db import drop_in, render
+from hx_gateway_db import drop_in, env_file, render
 from hx_gateway_db.answers import from_host
 from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.config_yaml import Origin
@@ -25,10 +25,12 @@ from hx_gateway_db.layout import (
     Layout,
     cache_drop_in,
     database_drop_in,
-    drop_in_folder,
+    redis_drop_in,
 )
+from hx_gateway_db.provisioning import Made, is_ours, remembered
+from hx_gateway_db.redis_use import redis_use
 from hx_gateway_db.settings import Cache, Settings
-from hx_gateway_db.snapshot import FileImage, Metadata
+from hx_gateway_db.snapshot import FileImage, Metadata, take
 from hx_gateway_db.state import State, dump
 from hx_gateway_db.wired_files import (
     left_behind,
@@ -62,12 +64,17 @@ class Plan:
 
 
 def plan_apply(
-    settings: Settings, host: Host, moved_from: Host | None = None, local_database: str = ""
+    settings: Settings,
+    host: Host,
+    moved_from: Host | None = None,
+    made: Made | None = None,
+    prisma: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan that wires `host` as `settings` say.
 
     `moved_from` is the host as it is wired now when BASE changes: what is there goes.
-    `local_database` names a role and database that this run makes on the host's own server.
+    `made` is what this run has made on the host's own servers, `prisma` the environment
+    that LiteLLM needs for a client that it has prepared.
     Raises Refused when a file can't be edited safely.
     """
     layout = host.layout
@@ -80,9 +87,11 @@ def plan_apply(
     env = wired_gateway_env(settings, host, present, host.group if group is None else group.gid)
     edits = [
         env,
-        *(wired_database_drop_in(unit, host, present) for unit in UNITS),
+        wired_database_drop_in(LITELLM_UNIT, host, present, prisma),
+        wired_database_drop_in(WRAPPER_UNIT, host, present),
         wired_cache_drop_in(settings.cache, host, present),
     ]
+    ours = _kept(host, settings, made or Made())
     notes: list[str] = []
     config, origin = wired_config(settings, host)
     if config is None:
@@ -93,15 +102,15 @@ def plan_apply(
     else:
         # A machine that dies in between must come up with a LiteLLM that starts: it does not
         # with a cache in config.yaml and no REDIS_URL.
-        edits.insert(len(edits) if settings.cache else 0, config)
+        edits.insert(len(edits) if redis_use(settings).any else 0, config)
     notes += [sentence for edit in edits for sentence in edit.said]
     changes = [edit.change for edit in edits]
+    changes += _redis_drop_ins(host, ours.redis_unit)
     if moved_from:
         changes += left_behind(moved_from)
     changed = [change for change in changes if change.before != change.after]
     restart = set(affected_units(changed)) | set(previous.restart if previous else ())
     env_text = env.change.after.content.decode() if env.change.after else ""
-    made_here = local_database or (previous.local_database if previous else "")
     state = State(
         wired=True,
         gateway_env=layout.gateway_env,
@@ -109,14 +118,19 @@ def plan_apply(
         config_sha256=origin.left_sha256 if origin else "",
         folders=_made_folders(host, previous),
         group=group.name if group else previous.group if previous else "",
-        local_database=made_here,
+        local_database=ours.database,
+        local_port=ours.port,
+        redis_user=ours.redis_user,
+        redis_unit=ours.redis_unit,
+        transaction_buffer=settings.transaction_buffer,
         left=host.left.after(
-            present.values if previous else {},
-            tracked(from_host(settings, made_here), env_text),
+            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
         ),
     )
+    gone = _emptied(changed)
     changed += _state_changes(host, state, origin)
-    return Plan(layout, Changes(tuple(changed), group), _in_order(restart), tuple(notes), state)
+    whole = Changes(tuple(changed), group, gone)
+    return Plan(layout, whole, _in_order(restart), tuple(notes), state)
 
 
 def plan_rollback(host: Host) -> Plan:
@@ -135,6 +149,7 @@ def plan_rollback(host: Host) -> Plan:
         changes.append(stripped(host, path, drop_in.DATABASE_LINES, rendered))
     rendered = render.cache_drop_in(Cache())
     changes.append(stripped(host, cache_drop_in(), drop_in.CACHE_LINES, rendered))
+    changes += _redis_drop_ins(host, "")
     changed = [change for change in changes if change.before != change.after]
     restart = {*affected_units(changed), *host.state.restart}
     state = replace(
@@ -143,10 +158,12 @@ def plan_rollback(host: Host) -> Plan:
         config=host.layout.config_yaml if origin else None,
         config_sha256=origin.left_sha256 if origin else "",
         restart=(),
+        redis_unit="",
+        transaction_buffer=False,
         left=_left_by_rollback(host),
     )
     changed += _state_changes(host, state, origin)
-    folders = tuple(drop_in_folder(unit) for unit in UNITS)
+    folders = _emptied(changed)
     return Plan(host.layout, Changes(tuple(changed), None, folders), _in_order(restart), (), state)
 
 
@@ -178,6 +195,44 @@ def affected_units(changes: Iterable[FileChange]) -> list[str]:
     return units
 
 
+def _kept(host: Host, settings: Settings, made: Made) -> Made:
+    """What we have made on this host, now and in earlier runs."""
+    before = host.state
+    if before is None:
+        return made
+    redis = settings.redis
+    user = made.redis_user or before.redis_user
+    used = redis is not None and is_ours(redis) and remembered(redis) == user
+    unit = made.redis_unit if made.redis_user else before.redis_unit
+    return Made(
+        database=made.database or before.local_database,
+        port=made.port or before.local_port,
+        redis_user=user,
+        redis_unit=unit if used else "",
+    )
+
+
+def _redis_drop_ins(host: Host, unit: str) -> list[FileChange]:
+    """Those of the Redis that has to be given our user again at its start, and had to before."""
+    earlier = host.state.redis_unit if host.state else ""
+    changes = []
+    for name in dict.fromkeys((unit, earlier)):
+        if name:
+            path = redis_drop_in(name)
+            before = take(host.layout.root, path)
+            metadata = before.metadata if before else Metadata(os.geteuid(), os.getegid(), 0o644)
+            text = render.redis_user_drop_in("/usr/sbin/hx-gateway-db provision --local-redis")
+            after = FileImage(text.encode(), metadata) if name == unit else None
+            changes.append(FileChange(path, before, after))
+    return changes
+
+
+def _emptied(changes: Iterable[FileChange]) -> tuple[PurePosixPath, ...]:
+    """The drop-in folders that may have nothing left in them."""
+    parents = (change.path.parent for change in changes if change.after is None)
+    return tuple(parent for parent in parents if parent.suffix == ".d")
+
+
 def _state_changes(host: Host, state: State, origin: Origin | None) -> list[FileChange]:
     before = host.files[PRISTINE_CONFIG]
     after = FileImage(origin.pristine, _private()) if origin else None
@@ -190,12 +245,19 @@ def _state_file(host: Host, state: State) -> FileChange:
     return FileChange(STATE_FILE, host.files[STATE_FILE], image)
 
 
+def _left_by_apply(settings: Settings, local_database: str, gateway_env: str) -> dict[str, str]:
+    # Of what no answer stands for, only what we want: the rest is an administrator's.
+    wanted = env_file.values(render.gateway_env(settings))
+    ours = {key: value for key, value in env_file.values(gateway_env).items() if key in wanted}
+    return tracked(from_host(settings, local_database), ours)
+
+
 def _left_by_rollback(host: Host) -> Left:
-    """gateway.env stays as it is; the cache is off."""
-    values = {
-        key: value for key, value in host.values.items() if key not in ("CACHE", "RATE_LIMIT")
-    }
-    return host.left.after(values, values | {"CACHE": "false"}) if host.settings else host.left
+    """gateway.env stays as it is; the cache and the spend buffer are off."""
+    values = host.values
+    off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
+    others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
+    return host.left.after(others, others | off) if host.settings else host.left
 
 
 def _private() -> Metadata:

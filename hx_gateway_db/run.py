@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from hx_gateway_db import services
-from hx_gateway_db.errors import HxError, NotRolledBack, Refused, RolledBack
+from hx_gateway_db.errors import CheckFailed, HxError, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.plan import Plan, remembering
-from hx_gateway_db.preflight import check
+from hx_gateway_db.preflight import check_servers
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.proof import prove
 from hx_gateway_db.readiness import answering, answers, wait_until_ready, watch
@@ -27,6 +27,7 @@ from hx_gateway_db.transaction import Transaction, Undone
 class Run:
     """A plan being carried out; `settings` is None for a rollback.
 
+    `anyway`: the servers have failed a check, and are not asked again before the restart.
     `served` are the units that answered before, `pending` those that policy-rc.d forbids to
     restart. `restarted` are those restarted so far, `up` those of them that answered again, the
     first of them at `up_since`.
@@ -39,6 +40,7 @@ class Run:
     online: bool
     served: tuple[str, ...]
     pending: tuple[str, ...]
+    anyway: bool = False
     restarted: list[str] = field(default_factory=list)
     up: list[Unit] = field(default_factory=list)
     up_since: float = 0.0
@@ -62,9 +64,9 @@ class Run:
 
     def _restart(self) -> None:
         services.daemon_reload()
-        if self.settings:
+        if self.settings and not self.anyway:
             # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
-            check(self.settings)
+            check_servers(self.settings)
         for name in self.plan.restart:
             unit = services.unit(name)
             if not unit.wanted:
@@ -129,6 +131,8 @@ class Run:
             return
         if self.restarted:
             raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
+        if isinstance(error, CheckFailed):
+            raise CheckFailed(f"{reason} Everything is as it was.{others}", error.findings)
         raise Refused(f"{reason} Everything is as it was.{others}") from None
 
     def _restart_as_before(self) -> str:
@@ -154,7 +158,13 @@ class Run:
         return (*before, *(self.settings.secrets if self.settings else ()))
 
 
-def new_run(host: Host, plan: Plan, settings: Settings | None, progress: Progress) -> Run:
+def new_run(
+    host: Host,
+    plan: Plan,
+    settings: Settings | None,
+    progress: Progress,
+    anyway: bool = False,
+) -> Run:
     """The run of a plan on the host as it is now; `settings` is None for a rollback.
 
     Raises Refused when systemd does not say what the units do.
@@ -170,7 +180,8 @@ def new_run(host: Host, plan: Plan, settings: Settings | None, progress: Progres
         raise Refused(f"{failure} Nothing was changed.") from None
     pending = tuple(forbidden)
     served = answering() if online else ()
-    return Run(host, remembering(plan, host, pending), settings, progress, online, served, pending)
+    plan = remembering(plan, host, pending)
+    return Run(host, plan, settings, progress, online, served, pending, anyway)
 
 
 def live(host: Host) -> bool:

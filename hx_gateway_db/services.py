@@ -1,15 +1,32 @@
-"""systemd: what the units are doing, and restarting them. The only caller of systemctl."""
+"""systemd: what the units are doing, restarting them, running a command beside them.
 
+The only caller of systemctl and systemd-run.
+"""
+
+import itertools
 import os
 import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from hx_gateway_db.errors import RolledBack
 
 _RESTART_SECONDS = 150.0
 _QUERY_SECONDS = 20.0
-_PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID")
+_POLL_SECONDS = 0.2
+# What a command may print is up to the gateway's own files; more is cut off.
+_LARGEST_OUTPUT = 1024 * 1024
+# Not hx-gateway-*: the site's drop-ins for its units could be meant for that as well.
+_BESIDE = "run-hxgatewaydb"
+_serial = itertools.count()
+_PROPERTIES = (
+    *("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID"),
+    *("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic", "Result", "ExecMainStatus"),
+)
 
 
 class ServiceFailed(RolledBack):
@@ -22,7 +39,12 @@ class ServiceFailed(RolledBack):
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit's properties as `systemctl show` names them."""
+    """A unit's properties as `systemctl show` names them.
+
+    `since` is when it became active last (empty for never), as `Tue 2026-11-24 18:50:31 UTC`, and
+    `since_monotonic` the same in seconds of time.monotonic(); `result` and `exit_status` are how
+    its main process ended last.
+    """
 
     name: str
     load_state: str
@@ -30,6 +52,10 @@ class Unit:
     sub_state: str
     main_pid: int
     invocation: str
+    since: str = ""
+    since_monotonic: float = 0.0
+    result: str = ""
+    exit_status: int = 0
 
     @property
     def present(self) -> bool:
@@ -72,7 +98,94 @@ def unit(name: str) -> Unit:
         sub_state=values.get("SubState", ""),
         main_pid=int(values.get("MainPID") or 0),
         invocation=values.get("InvocationID", ""),
+        since=values.get("ActiveEnterTimestamp", ""),
+        since_monotonic=int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000,
+        result=values.get("Result", ""),
+        exit_status=int(values.get("ExecMainStatus") or 0),
     )
+
+
+def properties(name: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Properties of a unit as `systemctl show` prints them; one that is a list can come twice.
+
+    Those that this systemd does not know are missing. Raises ServiceFailed.
+    """
+    command = ["systemctl", "show", f"--property={','.join(names)}", name]
+    lines = _checked(command, _QUERY_SECONDS, name).stdout.splitlines()
+    return [(key, value) for key, equals, value in (x.partition("=") for x in lines) if equals]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and the beginning of what it printed."""
+
+    status: int
+    output: str
+
+
+def run_beside(
+    settings: Sequence[tuple[str, str]],
+    command: Sequence[str],
+    program: str,
+    seconds: float,
+    waiting: Callable[[float], None] = lambda seconds: None,
+) -> Ended:
+    """Run a command in a transient service with these properties (systemd-run(1)).
+
+    It reads `program` from its standard input. `waiting` is called with the seconds so far.
+    Raises ServiceFailed when it has not ended after `seconds`; then it is stopped.
+    """
+    name = f"{_BESIDE}{os.getpid()}x{next(_serial)}.service"
+    limits = (("RuntimeMaxSec", f"{seconds + 5:.0f}"), ("TimeoutStopSec", "5"))
+    options = [f"--property={key}={value}" for key, value in (*settings, *limits)]
+    run = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={name}", *options]
+    try:
+        process = subprocess.Popen(
+            [*run, "--", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise ServiceFailed(f"'systemd-run' can't be run: {error.strerror}.") from None
+    output: list[bytes] = []
+    talk = Thread(target=_talk, args=(process, program.encode(), output), daemon=True)
+    talk.start()
+    started = time.monotonic()
+    try:
+        while talk.is_alive() or process.poll() is None:
+            talk.join(_POLL_SECONDS)
+            waiting(time.monotonic() - started)
+            if time.monotonic() - started > seconds:
+                raise ServiceFailed(f"'{command[0]}' did not end in {seconds:.0f} s.")
+    except BaseException:
+        process.kill()
+        # It is systemd's child, not ours.
+        _run(["systemctl", "stop", name], _QUERY_SECONDS)
+        raise
+    finally:
+        process.wait()
+    return Ended(process.returncode, b"".join(output).decode(errors="replace"))
+
+
+def stop_left_behind() -> None:
+    """Stop what `run_beside` has started for processes of ours that were killed."""
+    command = ["systemctl", "list-units", "--plain", "--no-legend", "--full", f"{_BESIDE}*"]
+    for line in _run(command, _QUERY_SECONDS).stdout.splitlines():
+        name = line.split()[0]
+        if not Path("/proc", name.removeprefix(_BESIDE).partition("x")[0]).exists():
+            _run(["systemctl", "stop", name], _QUERY_SECONDS)
+
+
+def _talk(process: subprocess.Popen[bytes], program: bytes, output: list[bytes]) -> None:
+    assert process.stdin and process.stdout
+    # It may end without reading what it is given.
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(program)
+    with process.stdout:
+        output.append(process.stdout.read(_LARGEST_OUTPUT))
+        while process.stdout.read(_LARGEST_OUTPUT):
+            pass
 
 
 def daemon_reload() -> None:
@@ -109,10 +222,14 @@ def environment(running: Unit) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in entries if "=" in entry)
 
 
-def journal(name: str, lines: int = 12) -> str:
-    """The last lines that a unit logged; not redacted yet."""
+def journal(name: str, lines: int = 12, minutes: int = 0) -> str:
+    """The last lines that a unit logged, or of them those of the last minutes; not redacted yet."""
     command = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={name}"]
-    return _run(command, _QUERY_SECONDS).stdout.strip()
+    if not minutes:
+        return _run(command, _QUERY_SECONDS).stdout.strip()
+    # With --since alone, journalctl before 256 counts the lines from there and not from the end.
+    recent = _run([*command, f"--since=-{minutes}min", "--reverse"], _QUERY_SECONDS).stdout
+    return "\n".join(reversed(recent.splitlines()))
 
 
 def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,11 @@ from hx_gateway_db.layout import STATE_FILE
 class State:
     """`config_sha256` is config.yaml as we left it; beside the state lie its pristine bytes.
 
-    `folders` and `group` were made by us; `local_database` is the role and database that we
-    made on this host; `restart` are units that still run with what the files held before;
+    `folders` and `group` were made by us. `local_database` is the role and database that we made
+    on this host's server at `local_port`; `redis_user` a user of its Redis and the port, which
+    the server `redis_unit` forgets when it ends. `restart` are units that still run with what the
+    files held before. `transaction_buffer` says whether keys of config.yaml are there for the
+    spend buffer.
     `left` is what we wrote last, as digests.
     """
 
@@ -27,7 +30,11 @@ class State:
     folders: tuple[PurePosixPath, ...] = ()
     group: str = ""
     local_database: str = ""
+    local_port: str = ""
+    redis_user: str = ""
+    redis_unit: str = ""
     restart: tuple[str, ...] = ()
+    transaction_buffer: bool = False
     left: Left = field(default_factory=Left)
 
 
@@ -41,7 +48,11 @@ def dump(state: State) -> str:
     lines += [f"folder {folder}" for folder in state.folders]
     lines += [f"group {state.group}"] if state.group else []
     lines += [f"local-database {state.local_database}"] if state.local_database else []
+    lines += [f"local-port {state.local_port}"] if state.local_port else []
+    lines += [f"redis-user {state.redis_user}"] if state.redis_user else []
+    lines += [f"redis-unit {state.redis_unit}"] if state.redis_unit else []
     lines += [f"restart {unit}" for unit in state.restart]
+    lines += ["transaction-buffer yes"] if state.transaction_buffer else []
     lines += [f"salt {state.left.salt}"] if state.left.salt else []
     lines += [f"left {key} {digest}" for key, digest in state.left.digests]
     return "\n".join(lines) + "\n"
@@ -78,9 +89,17 @@ def load(text: str) -> State:
         folders=tuple(folders),
         group=single.get("group", ""),
         local_database=single.get("local-database", ""),
+        local_port=single.get("local-port", ""),
+        redis_user=single.get("redis-user", ""),
+        redis_unit=single.get("redis-unit", ""),
         restart=tuple(restart),
+        transaction_buffer="transaction-buffer" in single,
         left=Left(single.get("salt", ""), tuple(left)),
     )
 
 
-_SINGLE = ("wired", "gateway-env", "config", "config-sha256", "group", "local-database", "salt")
+_SINGLE = (
+    *("wired", "gateway-env", "config", "config-sha256", "group"),
+    *("local-database", "local-port", "redis-user", "redis-unit"),
+    *("transaction-buffer", "salt"),
+)

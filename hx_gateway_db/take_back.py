@@ -35,5 +35,6 @@ def _without_ours(change: FileChange, now: bytes, before: bytes) -> bytes | None
         return env_file.as_before(now.decode(), before.decode(), template).encode()
     if name in (DATABASE_DROP_IN, CACHE_DROP_IN):
         ours = drop_in.DATABASE_LINES if name == DATABASE_DROP_IN else drop_in.CACHE_LINES
-        return drop_in.merge(now.decode(), before.decode(), ours).encode()
+        text = drop_in.merge(now.decode(), before.decode(), drop_in.PRISMA_LINES)
+        return drop_in.merge(text, before.decode(), ours).encode()
     return None

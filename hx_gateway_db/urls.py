@@ -12,7 +12,7 @@ from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.settings import Postgres, Redis
 
 _Number = TypeVar("_Number")
-_CA_CERTS = "ssl_ca_certs"
+_CA_CERTS, _CHECK_HOSTNAME = "ssl_ca_certs", "ssl_check_hostname"
 
 
 def encode(value: str) -> str:
@@ -39,10 +39,16 @@ def database_url(postgres: Postgres) -> str:
 
 
 def redis_url(redis: Redis) -> str:
-    """The URL as redis-py reads it; a password alone logs in as the default user."""
+    """The URL as redis-py reads it; a password alone logs in as the default user.
+
+    Before its version 6 redis-py looks at the name in a certificate only when it is asked to. It
+    decodes a value twice, so that a `%` has to be encoded twice.
+    """
     login = f"{encode(redis.user)}:{encode(redis.password)}@" if redis.password else ""
     scheme = "rediss" if redis.tls else "redis"
-    query = f"?{_CA_CERTS}={encode(redis.ca_file)}" if redis.ca_file else ""
+    query = f"?{_CHECK_HOSTNAME}=true" if redis.tls else ""
+    if redis.ca_file:
+        query += f"&{_CA_CERTS}={encode(redis.ca_file.replace('%', '%25'))}"
     return f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}{query}"
 
 
@@ -81,7 +87,7 @@ def parse_redis_url(url: str) -> Redis:
         password=unquote(parts.password or ""),
         database=_or_invalid("REDIS_URL", lambda: int(database)),
         tls=parts.scheme == "rediss",
-        ca_file=dict(parse_qsl(parts.query)).get(_CA_CERTS, ""),
+        ca_file=unquote(dict(parse_qsl(parts.query)).get(_CA_CERTS, "")),
     )
 
 

@@ -6,7 +6,7 @@ as long as what we want has not changed; where that has, ours is written, and it
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -16,6 +16,7 @@ from hx_gateway_db.changes import FileChange
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import cache_drop_in, database_drop_in
+from hx_gateway_db.redis_use import redis_use
 from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, Metadata
 from hx_gateway_db.yaml_edit import YamlRefusal
@@ -45,14 +46,13 @@ def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | 
     before = host.files[path]
     source = present if before is None else host
     existing = source.text(source.layout.gateway_env)
-    cache_url = env_file.values(existing or "").get(env_file.CACHE_URL)
-    cache_url_stays = cache_url is not None and _cache_url_stays(cache_url, settings, present)
+    values = env_file.values(existing or "")
+    lines = {key: values[key] for key in env_file.DERIVED_KEYS if key in values}
+    rendered = render.gateway_env(settings)
     kept = _same_in_meaning(settings, source.settings)
-    kept += [env_file.CACHE_URL] if cache_url_stays else []
+    kept += [key for key in lines if _derived_line_stays(key, lines[key], rendered, present)]
     try:
-        text = env_file.merge(
-            existing, render.gateway_env(settings), render.gateway_env_with_all_keys(), kept
-        )
+        text = env_file.merge(existing, rendered, render.gateway_env_with_all_keys(), kept)
     except env_file.EnvFileRefusal as error:
         raise Refused(f"{path}, {error}.") from None
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
@@ -66,7 +66,7 @@ def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | 
     # The ACL of a file that somebody else has made would say who reads the password.
     attributes = before.metadata.attributes if before and trusted else ()
     image = FileImage(text.encode(), Metadata(*owner, 0o640, attributes))
-    return Edit(FileChange(path, before, image), _on_cache_url(cache_url, text, settings, present))
+    return Edit(FileChange(path, before, image), _on_derived_lines(lines, text, settings, present))
 
 
 def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:
@@ -81,36 +81,61 @@ def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:
     return [key for key in same if same[key]]
 
 
-def _cache_url_stays(url: str, settings: Settings, present: Host) -> bool:
-    """Whether LITELLM_REDIS_URL is an administrator's, and what we want of it the same as ever."""
-    if settings.cache is None:
-        return not present.cache_ours and not present.left.has(env_file.CACHE_URL, url)
-    before = present.settings
-    same = before is not None and before.cache is not None and before.redis == settings.redis
-    return present.wired and same and _cache_url_edited(url, present)
+def _derived_line_stays(key: str, value: str, rendered: str, present: Host) -> bool:
+    """Whether a line of DERIVED_KEYS is an administrator's, and what we want of it as ever."""
+    wanted = env_file.values(rendered)
+    if key not in wanted:
+        return not _have_left(key, present) and not present.left.has(key, value)
+    before = env_file.values(render.gateway_env(present.settings)) if present.settings else {}
+    same = wanted[key] == before.get(key)
+    return present.wired and same and _derived_line_edited(key, value, present)
 
 
-def _cache_url_edited(url: str, present: Host) -> bool:
-    return bool(present.left.edited({env_file.CACHE_URL: url}))
+def _have_left(key: str, present: Host) -> bool:
+    use = present.redis_use
+    if key == env_file.NO_ADVISORY_LOCK:
+        return bool(present.wired and present.settings and present.settings.postgres.pgbouncer)
+    return use.shared_limits if key == env_file.SHARED_LIMITS else use.cache is not None
 
 
-def _on_cache_url(url: str | None, text: str, settings: Settings, present: Host) -> tuple[str, ...]:
-    if url is None or not _cache_url_edited(url, present):
-        return ()
-    now = env_file.values(text).get(env_file.CACHE_URL)
-    if now is None:
-        outcome = "it goes with the cache"
-    elif now != url:
-        outcome = "it is as REDIS_URL again"
-    elif settings.cache:
-        outcome = "left as it is"
-    else:
-        return ()
-    return (f"{env_file.CACHE_URL} was edited since: {outcome}.",)
+def _derived_line_edited(key: str, value: str, present: Host) -> bool:
+    return bool(present.left.edited({key: value}))
 
 
-def wired_database_drop_in(unit: str, host: Host, present: Host) -> Edit:
-    """A unit's 30-db.conf (specification, step 2)."""
+def _on_derived_lines(
+    lines: Mapping[str, str], text: str, settings: Settings, present: Host
+) -> tuple[str, ...]:
+    values = env_file.values(text)
+    wanted = env_file.values(render.gateway_env(settings))
+    notes = []
+    for key, value in lines.items():
+        if not _derived_line_edited(key, value, present):
+            continue
+        if key not in values:
+            outcome = f"it goes with {_purpose(key, settings)}"
+        elif values[key] != value:
+            outcome = f"it is {'as REDIS_URL' if key == env_file.CACHE_URL else values[key]} again"
+        elif key in wanted and _have_left(key, present):
+            outcome = "left as it is"
+        else:
+            continue
+        notes.append(f"{key} was edited since: {outcome}.")
+    return tuple(notes)
+
+
+def _purpose(key: str, settings: Settings) -> str:
+    if key == env_file.NO_ADVISORY_LOCK:
+        return "PgBouncer"
+    return "the spend buffer" if settings.cache else "the cache"
+
+
+def wired_database_drop_in(
+    unit: str, host: Host, present: Host, prisma: Mapping[str, str] | None = None
+) -> Edit:
+    """A unit's 30-db.conf (specification, step 2).
+
+    `prisma` is the environment for a client that was prepared; None leaves what is there.
+    """
     path = database_drop_in(unit)
     file = str(host.layout.gateway_env)
     rendered = render.database_drop_in(host.layout)
@@ -122,7 +147,13 @@ def wired_database_drop_in(unit: str, host: Host, present: Host) -> Edit:
     settled = drop_in.settle(
         existing, rendered, drop_in.DATABASE_LINES, lambda line: drop_in.path(line) == file
     )
-    change = FileChange(path, host.files[path], _image(settled.text, host.files[path]))
+    text = settled.text
+    if prisma is not None:
+        from hx_gateway_db.prisma import drop_in_lines
+
+        lines = "\n".join(drop_in_lines(prisma))
+        text = drop_in.merge(text, lines, drop_in.PRISMA_LINES)
+    change = FileChange(path, host.files[path], _image(text, host.files[path]))
     notes = [f"{line} was edited since: left as it is." for line in settled.edited]
     present_lines = drop_in.owned(existing or "", drop_in.DATABASE_LINES).values()
     ignored = [line for line in present_lines if drop_in.path(line) is None]
@@ -173,6 +204,8 @@ def stripped(host: Host, path: PurePosixPath, ours: drop_in.Ownership, rendered:
     """A drop-in without our lines; gone when nothing else is in it."""
     before = host.files[path]
     existing = host.text(path)
+    if existing is not None:
+        existing = drop_in.merge(existing, "", drop_in.PRISMA_LINES)
     text = None if existing is None else drop_in.strip(existing, ours, rendered)
     return FileChange(path, before, None if text is None else _image(text, before))
 
@@ -191,10 +224,8 @@ def wired_config(settings: Settings, host: Host) -> tuple[Edit | None, config_ya
             f"{path} sets general_settings.database_url, which overrides the DATABASE_URL of"
             " gateway.env: remove that line first."
         )
-    present = config_yaml.Present(
-        host.origin, host.wired, host.cache_ours, host.settings.cache if host.settings else None
-    )
-    wired = _edited(host, lambda: config_yaml.wired(image.content, settings.cache, present))
+    present = _config_present(host)
+    wired = _edited(host, lambda: config_yaml.wired(image.content, redis_use(settings), present))
     change = FileChange(path, image, FileImage(wired.text, image.metadata))
     if wired.text == image.content and host.origin is not None:
         return Edit(change, wired.notes), host.origin
@@ -207,16 +238,21 @@ def unwired_config(host: Host) -> tuple[FileChange | None, config_yaml.Origin | 
     image = host.files[path]
     if image is None:
         return None, None
-    content = _edited(
-        host, lambda: config_yaml.unwired(image.content, host.cache_ours, host.origin)
-    )
+    content = _edited(host, lambda: config_yaml.unwired(image.content, _config_present(host)))
     change = FileChange(path, image, FileImage(content, image.metadata))
     return change, _origin(host, image.content, content)
 
 
 def _origin(host: Host, before: bytes, after: bytes) -> config_yaml.Origin:
-    pristine = _edited(host, lambda: config_yaml.pristine(before, host.origin))
+    pristine = _edited(host, lambda: config_yaml.pristine(before, _config_present(host)))
     return config_yaml.Origin(pristine, hashlib.sha256(after).hexdigest())
+
+
+def _config_present(host: Host) -> config_yaml.Present:
+    in_force = host.settings is not None and host.settings.transaction_buffer
+    return config_yaml.Present(
+        host.origin, host.wired, host.redis_use, in_force and not host.buffer_ours
+    )
 
 
 def _edited(host: Host, edit: Callable[[], _Result]) -> _Result:
@@ -232,7 +268,7 @@ def left_behind(host: Host) -> list[FileChange]:
     changes = [FileChange(env, host.files[env], None)]
     image = host.files[config]
     if image is not None:
-        content = _edited(host, lambda: config_yaml.pristine(image.content, host.origin))
+        content = _edited(host, lambda: config_yaml.pristine(image.content, _config_present(host)))
         changes.append(FileChange(config, image, FileImage(content, image.metadata)))
     return changes
 

@@ -1,18 +1,23 @@
 """Applying, rolling back and recovering."""
 
+import os
 import secrets
 import string
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hx_gateway_db import postgres, services
+from hx_gateway_db import services
 from hx_gateway_db.answers import database_choice, to_settings
-from hx_gateway_db.errors import InvalidSettings
+from hx_gateway_db.errors import CheckFailed, InvalidSettings
+from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import Host, read_host
+from hx_gateway_db.layout import PRISMA_FOLDER, PRISMA_WORK
 from hx_gateway_db.lock import lock
 from hx_gateway_db.plan import affected_units, plan_apply, plan_rollback
-from hx_gateway_db.preflight import check
+from hx_gateway_db.preflight import inspect, require
 from hx_gateway_db.progress import Progress
+from hx_gateway_db.provisioning import provision, server_here
 from hx_gateway_db.readiness import wait_until_ready
 from hx_gateway_db.run import live, new_run, on_edits
 from hx_gateway_db.services import ServiceFailed
@@ -23,35 +28,56 @@ from hx_gateway_db.transaction import interrupted
 _HOW_TO_CONFIGURE = (
     "The gateway is left as it is; run 'dpkg-reconfigure hx-gateway-db' to give it a database."
 )
+_NOTHING_TO_CHANGE = "Nothing to change: the gateway is wired as answered."
 
 
-def apply(root: Path, given: Mapping[str, str], progress: Progress) -> str:
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an apply: the answers, and what may be done besides.
+
+    `anyway`: also when a check fails. `prepare_prisma`: generate the gateway's database client.
+    """
+
+    given: Mapping[str, str] = field(repr=False)
+    anyway: bool = False
+    prepare_prisma: bool = False
+
+
+def apply(root: Path, request: Request, progress: Progress) -> str:
     """Wire the host at `root` as the answers say, and see that the gateway works with it.
 
-    Returns how that ended, in one line. Raises InvalidSettings, Refused (nothing was changed),
-    RolledBack (everything was put back) or NotRolledBack.
+    Returns how that ended, in one line. Raises InvalidSettings, Refused (nothing was changed;
+    CheckFailed when that is because of what was found), RolledBack (everything was put back) or
+    NotRolledBack.
     """
+    given = request.given
     with lock(root, "apply"):
         _recover(root, progress)
         if database_choice(given) == "later":
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
         plan = plan_apply(settings, host, moved_from)
-        if plan.empty:
+        if plan.empty and not request.prepare_prisma:
             for note in plan.notes:
                 progress.say(note)
-            return "Nothing to change: the gateway is wired as answered."
+            return _NOTHING_TO_CHANGE
         online = live(host)
-        if database_choice(given) == "local":
-            if not online and not postgres.server_here(settings.postgres.port):
-                return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
-            progress.say(f"Making the role and database {settings.postgres.database}.")
-            postgres.provision(settings.postgres)
-            plan = plan_apply(settings, host, moved_from, settings.postgres.database)
-        if online:
-            progress.say(f"Checking the database{' and Redis' if settings.redis else ''}.")
-            check(settings)
-        new_run(host, plan, settings, progress).carry_out()
+        if database_choice(given) == "local" and not online and not server_here(settings):
+            return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
+        made = provision(settings, given, host, progress)
+        prepared = _prepared(progress) if online and request.prepare_prisma else None
+        try:
+            if online:
+                progress.say("Checking servers, files and the gateway's own host.")
+                inspection = inspect(host, settings, moved_from, prepared)
+                _weigh(inspection.findings, request, progress)
+                settings = inspection.known(settings)
+            plan = plan_apply(settings, host, moved_from, made, prepared)
+            if plan.empty:
+                return _NOTHING_TO_CHANGE
+            new_run(host, plan, settings, progress, request.anyway).carry_out()
+        finally:
+            _tidy(root)
         for note in plan.notes:
             progress.say(note)
         if not online:
@@ -60,6 +86,37 @@ def apply(root: Path, given: Mapping[str, str], progress: Progress) -> str:
                 " here: 'hx-gateway-db verify' on the live host does the checks."
             )
         return "The gateway is wired to its database."
+
+
+def _weigh(findings: tuple[Finding, ...], request: Request, progress: Progress) -> None:
+    """Say the warnings. Raises CheckFailed for what stands in the way, unless that is asked for."""
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            progress.say(f"Warning: {finding.sentence}")
+    try:
+        require(findings)
+    except CheckFailed as failure:
+        if not request.anyway:
+            raise
+        progress.say(f"Going on although {failure}")
+
+
+def _prepared(progress: Progress) -> Mapping[str, str]:
+    """The environment that makes LiteLLM use a client that is prepared now. Raises Refused."""
+    from hx_gateway_db.prisma import prepare
+
+    prepared = prepare(progress)
+    for sentence in prepared.done:
+        progress.say(sentence)
+    return prepared.environment
+
+
+def _tidy(root: Path) -> None:
+    """Remove a prepared client that is not in use, as none is after an undo or a rollback."""
+    if any(os.path.lexists(root / path.relative_to("/")) for path in (PRISMA_WORK, PRISMA_FOLDER)):
+        from hx_gateway_db.prisma import tidy
+
+        tidy(root)
 
 
 def rollback(root: Path, progress: Progress) -> str:
@@ -71,6 +128,7 @@ def rollback(root: Path, progress: Progress) -> str:
         if plan.empty:
             return "Nothing is wired: nothing to roll back."
         new_run(host, plan, None, progress).carry_out()
+        _tidy(root)
         return "The gateway is without a database again."
 
 
@@ -113,6 +171,7 @@ def _recover(root: Path, progress: Progress) -> bool:
         changes = undone.put_back if left.served is None else left.transaction.files
         _restart_recovered(affected_units(changes), left.served or (), progress)
     left.transaction.close()
+    _tidy(root)
     return True
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.machine.image import RELEASES, build_image
 from tests.machine.machine import Machine
 
+_SHARED = {"shared_machine", "shared_dpkg"}
+
 
 def pytest_configure() -> None:
     """Make a cancelled run (SIGTERM) clean up as Ctrl-C does."""
@@ -35,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the chapters of one story on one machine when several processes share the tests."""
     for item in items:
-        if isinstance(item, pytest.Function) and "shared_machine" in item.fixturenames:
+        if isinstance(item, pytest.Function) and _SHARED & set(item.fixturenames):
             story = f"{item.path.stem}-{item.callspec.params['release']}"
             item.add_marker(pytest.mark.xdist_group(story))
 

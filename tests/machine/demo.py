@@ -65,7 +65,9 @@ def _tell(machine: Machine, deb: Path) -> None:
 
     _title("Removed: the gateway serves on, without a database")
     _show("apt remove hx-gateway-db")
-    said = machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
+    said = machine.run(
+        ["apt-get", "remove", "--yes", "hx-gateway-db"], env={"DEBIAN_FRONTEND": "noninteractive"}
+    )
     lines = (said.stdout + said.stderr).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("Removing hx-gateway-db"))
     _print(lines[start:])

@@ -9,9 +9,12 @@ UNITS = ("hx-litellm-gateway.service", "hx-gateway-ml.service")
 GATEWAY_ENV = "/opt/HX-Infrastructure-/api-gateway/config/api-gateway/gateway.env"
 DROP_INS = tuple(f"/etc/systemd/system/{unit}.d/30-db.conf" for unit in UNITS)
 CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
-_PASSWORDS = ("pg-pass", "redis-pass")
-_BOOLEANS = ("redis", "cache", "disable-admin-ui")
-_SELECTS = ("database", "pg-sslmode")
+_PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
+_BOOLEANS = (
+    *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui"),
+    *("prepare-prisma", "drop"),
+)
+_SELECTS = ("database", "pg-sslmode", "pg-bouncer", "check-failed", "edited")
 
 
 def make_database(machine: Machine, password: str, name: str = "hx_gateway") -> None:

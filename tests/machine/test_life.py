@@ -88,8 +88,7 @@ def test_a_preseeded_install_gives_the_gateway_its_database(
 
 def test_verify_finds_nothing_wrong(machine: Machine) -> None:
     said = machine.run(["hx-gateway-db", "verify"]).stdout
-    assert [line.split()[0] for line in said.splitlines()] == ["ok"] * 6, said
-    assert "HX-OK" in said
+    assert "All well, in " in said and "HX-OK" in said
 
 
 def test_reconfiguring_without_a_change_restarts_nothing(machine: Machine) -> None:

@@ -5,6 +5,7 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.connection import parse_url
 
 from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.settings import Postgres, Redis
@@ -72,8 +73,21 @@ def test_a_pgbouncer_in_front_is_in_the_url(pgbouncer: bool) -> None:
 
 def test_redis_over_tls_names_its_certificates() -> None:
     redis = Redis("r1", password="pw", tls=True, ca_file="/etc/ssl/ca.crt")
-    assert redis_url(redis) == "rediss://:pw@r1:6379/0?ssl_ca_certs=%2Fetc%2Fssl%2Fca.crt"
+    assert redis_url(redis) == (
+        "rediss://:pw@r1:6379/0?ssl_check_hostname=true&ssl_ca_certs=%2Fetc%2Fssl%2Fca.crt"
+    )
     assert parse_redis_url(redis_url(redis)) == redis
+
+
+@pytest.mark.parametrize("path", ["/etc/a b.pem", "/etc/a%20b.pem", "/etc/ä+%25?&.pem"])
+def test_redis_py_reads_the_certificates_path_as_it_was(path: str) -> None:
+    redis = Redis("r1", tls=True, ca_file=path)
+    assert parse_url(redis_url(redis))["ssl_ca_certs"] == path
+    assert parse_redis_url(redis_url(redis)) == redis
+
+
+def test_redis_py_checks_the_name_in_the_certificate() -> None:
+    assert parse_url(redis_url(Redis("r1", tls=True)))["ssl_check_hostname"] is True
 
 
 @given(one_line, one_line, one_line)

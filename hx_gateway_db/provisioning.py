@@ -1,0 +1,110 @@
+"""What LiteLLM needs on the servers, made by whoever administers them: this machine's own servers
+as root can, others with an administrator's login; or the commands for an administrator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hx_gateway_db.answers import LOCAL_HOST, LOCAL_REDIS_USER, administrators, database_choice
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.host import Host
+from hx_gateway_db.progress import Progress
+from hx_gateway_db.settings import Redis, Settings
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made on this machine's own servers, as the state file remembers it.
+
+    `port` is the database's. `redis_user` is a name and its server's port; `redis_unit` is the unit
+    of a Redis that forgets it when it ends.
+    """
+
+    database: str = ""
+    port: str = ""
+    redis_user: str = ""
+    redis_unit: str = ""
+
+
+def provision(settings: Settings, given: Mapping[str, str], host: Host, progress: Progress) -> Made:
+    """Make what the answers ask for: `DATABASE=local`, or an administrator's login to a server.
+
+    What is there already is used. Raises Refused with the reason.
+    """
+    made = Made()
+    if database_choice(given) == "local":
+        made = _locally(settings, host, progress)
+    logins = administrators(given)
+    if login := logins.get("postgres"):
+        from hx_gateway_db import postgres_administration
+
+        for sentence in postgres_administration.provision_as(settings.postgres, login):
+            progress.say(f"{sentence[0].upper()}{sentence[1:]}.")
+    if settings.redis and (login := logins.get("redis")):
+        from hx_gateway_db import redis_administration
+
+        provisioned = redis_administration.provision_as(settings.redis, login, ours=False)
+        for sentence in provisioned.done:
+            progress.say(sentence)
+    return made
+
+
+def server_here(settings: Settings) -> bool:
+    """Whether a PostgreSQL server of this machine can be administered through its socket."""
+    from hx_gateway_db import postgres_administration
+
+    return postgres_administration.server_here(settings.postgres.port)
+
+
+def commands(settings: Settings) -> str:
+    """What an administrator of the servers has to run; it fits any version of them."""
+    from hx_gateway_db import postgres_administration
+
+    text = postgres_administration.sql(settings.postgres, None)
+    if settings.redis is None or not settings.redis.user:
+        return text
+    from hx_gateway_db import redis_administration
+
+    return f"{text}\n{redis_administration.acl_commands(settings.redis, '')}"
+
+
+def restore_local_redis(host: Host) -> None:
+    """Make the local Redis user again, which Redis forgets when it ends. Raises Refused."""
+    from hx_gateway_db import redis_administration
+
+    redis = host.settings.redis if host.settings else None
+    if redis is None or not _made_before(host, redis):
+        raise Refused("no user of this machine's Redis was made for the gateway.")
+    redis_administration.provision_local(redis, ours=True)
+
+
+def is_ours(redis: Redis) -> bool:
+    """Whether a login is that of the user which `DATABASE=local` makes on this machine."""
+    return redis.host == LOCAL_HOST and redis.user == LOCAL_REDIS_USER
+
+
+def remembered(redis: Redis) -> str:
+    """How the state file names a user of this machine's Redis."""
+    return f"{redis.user} {redis.port}"
+
+
+def _locally(settings: Settings, host: Host, progress: Progress) -> Made:
+    from hx_gateway_db import postgres_administration
+
+    database, port = settings.postgres.database, str(settings.postgres.port)
+    progress.say(f"Making the role and database {database}.")
+    postgres_administration.provision(settings.postgres)
+    redis = settings.redis
+    if redis is None or not is_ours(redis):
+        return Made(database, port)
+    from hx_gateway_db import redis_administration
+
+    progress.say(f"Making the Redis user {redis.user}.")
+    ours = _made_before(host, redis)
+    if not redis_administration.provision_local(redis, ours=ours).ours:
+        return Made(database, port)
+    unit = redis_administration.persistence(redis).unit
+    return Made(database, port, remembered(redis), unit)
+
+
+def _made_before(host: Host, redis: Redis) -> bool:
+    return host.state is not None and host.state.redis_user == remembered(redis)

@@ -1,0 +1,66 @@
+"""What a unit's ExecStart= runs: the program, the Python behind it, the port it is given."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_SHOWN = re.compile(r"\{ path=(?P<path>.*?) ; argv\[\]=(?P<argv>.*?) ; ignore_errors=")
+_PYTHON = re.compile(r"python[\d.]*")
+# The second form is what pip writes where the path is too long, or has a blank in it.
+_SHEBANGS = (
+    re.compile(r"#! *(?P<path>/\S+)(?: +(?P<rest>\S+))?"),
+    re.compile(r"#!/bin/sh\n'''exec' \"?(?P<path>/[^\"\n]+?)\"? \"\$0\" \"\$@\""),
+)
+
+
+@dataclass(frozen=True)
+class StartedProgram:
+    """A command line: the program's path, and its arguments without it."""
+
+    path: str
+    arguments: tuple[str, ...]
+
+    @property
+    def port(self) -> int | None:
+        """The number behind `--port`, which both LiteLLM and uvicorn know."""
+        words = self.arguments
+        pairs = [word.partition("=")[::2] for word in words if word.startswith("--port=")]
+        pairs += [pair for pair in pairwise(words) if pair[0] == "--port"]
+        numbers = [int(value) for _, value in pairs if value.isdigit()]
+        return numbers[-1] if numbers else None
+
+
+def shown(exec_start: str) -> StartedProgram | None:
+    """The program in the property ExecStart as `systemctl show` prints it."""
+    match = _SHOWN.match(exec_start)
+    if match is None:
+        return None
+    return StartedProgram(match["path"], tuple(match["argv"].split(" ")[1:]))
+
+
+def python_of(program: StartedProgram, beginning: str) -> str | None:
+    """The Python that runs a program whose file begins so; None when it is no Python script.
+
+    One that is found by name (`/usr/bin/env python3`) comes back as that name.
+    """
+    if _PYTHON.fullmatch(_name(program.path)):
+        return program.path
+    # The second first: to the first it is a script of sh.
+    for shebang in reversed(_SHEBANGS):
+        match = shebang.match(beginning)
+        if match is None:
+            continue
+        found = [match["path"], *_rest(match)]
+        path = found[1] if _name(found[0]) == "env" and len(found) > 1 else found[0]
+        return path if _PYTHON.fullmatch(_name(path)) else None
+    return None
+
+
+def _rest(match: re.Match[str]) -> Sequence[str]:
+    rest = match.groupdict().get("rest")
+    return [rest] if rest else []
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
