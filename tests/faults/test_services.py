@@ -98,7 +98,7 @@ def drop_in(unit: str) -> str:
 
 SERVICE_FAULTS = [
     (LITELLM, "exits", "ended while it was starting"),
-    (LITELLM, "has no database", "was given a database and runs without it"),
+    (LITELLM, "has no database", "has lost its database"),
     (LITELLM, "ends late", "came up and ended"),
     (LITELLM, "hangs", "was not ready after"),
     (LITELLM, "says 500 to everything", "was not ready after"),
