@@ -28,8 +28,8 @@ def build_tools_image(release: str) -> Path:
 
 
 def build_bare_image(release: str) -> Path:
-    """As `build_tools_image`, but with nothing beyond an essential system and apt."""
-    return _build(f"bare-{release}", release, ("apt",))
+    """As `build_tools_image`, but with nothing beyond the packages of priority required and apt."""
+    return _build(f"bare-{release}", release, ("?priority(required)",))
 
 
 def _build(kind: str, release: str, packages: tuple[str, ...]) -> Path:
