@@ -795,8 +795,12 @@ def count_race(tally: Tally, score: Score, harm: Harm) -> None:
 
 
 def purge(hostile: HostileBase) -> Outcome:
-    """What dpkg runs at purge, in a mount namespace that has the tree's folders in their places."""
+    """What dpkg runs at purge, in a mount namespace that has the tree's folders in their places.
+
+    debconf is not there: what the script does with it is tested in tests/package/test_debconf.py.
+    """
     mounts = 'mount --bind "$1/opt" /opt && mount --bind "$1/var/lib" /var/lib'
+    mounts += " && mount -t tmpfs empty /usr/share/debconf"
     script = f'{mounts} && exec /bin/sh "$2" purge'
     command = ["unshare", "--mount", "sh", "-c", script, "sh", str(hostile.root), str(POSTRM)]
     process = subprocess.Popen(
