@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.layout import DEFAULT_BASE
+from hx_gateway_db.redis_rule import DEFAULT_USER
 from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
 
 DATABASE_CHOICES = ("local", "existing", "later")
@@ -45,7 +46,6 @@ STEP_0 = (
     *("REDIS_HOST", "REDIS_PORT", "REDIS_PASS"),
 )
 LOCAL_HOST = "127.0.0.1"
-LOCAL_REDIS_USER = "hxgateway"
 _DEFAULTS = {
     "PG_PORT": "5432",
     "PG_DB": "hx_gateway",
@@ -164,7 +164,7 @@ def to_settings(
 def _own_user(values: dict[str, str], generate_password: Callable[[], str]) -> None:
     """A Redis on the same machine as a database of our own gets a user of our own as well."""
     if values["REDIS_HOST"] == LOCAL_HOST and not values.get("REDIS_USER"):
-        values["REDIS_USER"] = LOCAL_REDIS_USER
+        values["REDIS_USER"] = DEFAULT_USER
         values["REDIS_PASS"] = generate_password()
 
 

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.postgres_facts import Facts, ask, findings
 from hx_gateway_db.postgres_login import Connection, LoginFailed, login
 from hx_gateway_db.postgres_reach import Reached, reach
@@ -59,12 +59,6 @@ def inspect(postgres: Postgres) -> Inspection:
         return Inspection(tuple(found), pooled=False)
     found += findings(postgres, facts, datetime.now(UTC))
     return Inspection(tuple(found), facts.pooled)
-
-
-def check(postgres: Postgres) -> None:
-    """Raise Refused with the first failure that `inspect` finds, in one sentence."""
-    for failure in failures(inspect(postgres).findings):
-        raise Refused(failure.sentence)
 
 
 def missing_tables(postgres: Postgres) -> list[str]:

@@ -4,10 +4,11 @@ as root can, others with an administrator's login; or the commands for an admini
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hx_gateway_db.answers import LOCAL_HOST, LOCAL_REDIS_USER, administrators, database_choice
+from hx_gateway_db.answers import LOCAL_HOST, administrators, database_choice
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import Host
 from hx_gateway_db.progress import Progress
+from hx_gateway_db.redis_rule import DEFAULT_USER
 from hx_gateway_db.settings import Redis, Settings
 
 
@@ -79,7 +80,7 @@ def restore_local_redis(host: Host) -> None:
 
 def is_ours(redis: Redis) -> bool:
     """Whether a login is that of the user which `DATABASE=local` makes on this machine."""
-    return redis.host == LOCAL_HOST and redis.user == LOCAL_REDIS_USER
+    return redis.host == LOCAL_HOST and redis.user == DEFAULT_USER
 
 
 def remembered(redis: Redis) -> str:

@@ -22,8 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from hx_gateway_db import redis_errors
-from hx_gateway_db.errors import Refused
-from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.redis_errors import Stranger, finding, place, user_name
 from hx_gateway_db.redis_rule import HAS_USERS, parse_version
 from hx_gateway_db.redis_trials import objection, trials
@@ -100,12 +99,6 @@ def connected(redis: Redis, unix_socket: str = "") -> Iterator[Connection]:
         yield Connection(connection)
     finally:
         connection.disconnect()
-
-
-def check(redis: Redis) -> None:
-    """Raise Refused with the first thing that stands in the way and its cure."""
-    for failure in failures(inspect(redis)):
-        raise Refused(failure.sentence)
 
 
 def inspect(redis: Redis) -> tuple[Finding, ...]:

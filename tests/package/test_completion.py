@@ -36,13 +36,13 @@ print -r -- "$text"
 
 
 def completions(machine: Machine, shell: str, line: str) -> str:
-    """What the shell offers to complete `line` with, in the folder /root/work."""
+    """What the shell offers to complete `line` with, in the folder /srv/completing."""
     scripts = {"bash": BASH, "zsh": ZSH, "fish": 'complete --do-complete "$argv[1]"'}
     if shell == "fish":
         command = ["fish", "-c", scripts[shell], line]
     else:
         command = [shell, "-c", scripts[shell], shell, line]
-    inside = ["sh", "-c", 'cd /root/work && exec "$@"', "sh", *command]
+    inside = ["sh", "-c", 'cd /srv/completing && exec "$@"', "sh", *command]
     return machine.run(inside, env={"TERM": "dumb"}).stdout
 
 
@@ -57,8 +57,8 @@ def commands() -> list[str]:
 def test_the_shells_complete_commands_options_and_files(tools: Machine, deb: Path) -> None:
     tools.put(deb, "/root/package.deb")
     tools.run(["dpkg-deb", "--extract", "/root/package.deb", "/"])
-    tools.run(["mkdir", "-p", "/root/work/folder one"])
-    tools.run(["touch", "/root/work/answers.txt"])
+    tools.run(["mkdir", "-p", "/srv/completing/folder one"])
+    tools.run(["touch", "/srv/completing/answers.txt"])
     for shell in ("bash", "zsh", "fish"):
         offered = completions(tools, shell, "hx-gateway-db ")
         assert [name for name in commands() if name not in offered] == [], shell
