@@ -513,7 +513,7 @@ def test_after_a_failure_the_decision_stands(debconf: Debconf) -> None:
 # A check that fails
 
 MISSING = "failed postgres PostgreSQL at db1:5432 has no role hx \\n."
-FAILED_CHECK = "The gateway can't be given its database like this:"
+FAILED_CHECK = "Next step after the failed checks:"
 RETRY, CHANGE, ADMINISTRATOR, CONTINUE, LATER, ABORT = "1", "2", "3", "4", "5", "6"
 
 
