@@ -1,7 +1,7 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test faults install demo packages root
+.PHONY: help deb debianize check test faults bench install demo packages root
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB := build/hx-gateway-db_$(VERSION)_all.deb
@@ -42,6 +42,10 @@ test: root packages ## All tests, those on booted machines last (as root)
 faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; an hour)
 	$(MAKE) deb
 	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup tests/faults
+
+bench: root packages $(VENV)/ready ## Measure beside peers, and print the table (as root)
+	$(MAKE) deb
+	HX_DEB=$(DEB) $(PYTHON) -m bench
 
 install: root ## Build, and install here with PostgreSQL and Redis beside it (as root)
 	apt-get update
