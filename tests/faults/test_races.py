@@ -614,7 +614,7 @@ class Scene:
                 self._copy(self._kept / name, self._hostile.root / name)
 
     def make_peace(self) -> None:
-        """BASE has its proper form again; what else is there stays."""
+        """BASE has its proper form again, as the refusals ask for; what else is there stays."""
         for name in FOLDERS[::-1]:
             folder = self._hostile.base / name
             if folder.is_symlink() or not folder.is_dir():
@@ -624,6 +624,8 @@ class Scene:
             path = self._hostile.config_folder / name
             if path.is_symlink() or not path.is_file() or path.stat().st_nlink != 1:
                 remove(path)
+        if self._hostile.env.exists():
+            os.chown(self._hostile.env, 0, 0)
         if not self._hostile.config.exists():
             self._hostile.config.write_bytes(ORIGINAL)
 

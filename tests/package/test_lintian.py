@@ -12,8 +12,6 @@ OF_BOOKWORM_ALONE = {
     # systemd there is nothing that it could do. trixie's lintian asks for no init script any more.
     "hx-gateway-db: package-supports-alternative-init-but-no-init.d-script",
 }
-# Until debian/po has translations.
-NOT_DONE_YET = {"hx-gateway-db source: no-complete-debconf-translation"}
 
 
 def test_lintian_finds_nothing_to_say_of_source_and_binary(
@@ -29,7 +27,7 @@ def test_lintian_finds_nothing_to_say_of_source_and_binary(
         check=False,
     )
     said = (done.stdout + done.stderr).splitlines()
-    expected = NOT_DONE_YET | (OF_BOOKWORM_ALONE if release == "bookworm" else set())
+    expected = OF_BOOKWORM_ALONE if release == "bookworm" else set()
     unexpected = [line for line in said if not any(tag in line for tag in expected)]
     assert unexpected == []
     assert len(said) == len(expected)
