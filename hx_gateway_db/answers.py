@@ -138,6 +138,7 @@ def to_settings(
             database=_number(values, "REDIS_DB"),
             tls=_boolean(values, "REDIS_TLS"),
             ca_file=values.get("REDIS_CACERT", ""),
+            parameters=_redis_parameters(values, present),
         )
     elif not given.get("REDIS_TRANSACTION_BUFFER"):
         values["REDIS_TRANSACTION_BUFFER"] = "false"
@@ -159,6 +160,15 @@ def to_settings(
         disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
         base=PurePosixPath(values["BASE"]),
     )
+
+
+def _redis_parameters(
+    values: Mapping[str, str], present: Settings | None
+) -> tuple[tuple[str, str], ...]:
+    """Those of the present URL; without TLS redis-py takes none for it."""
+    parameters = present.redis.parameters if present and present.redis else ()
+    tls = _boolean(values, "REDIS_TLS")
+    return tuple(item for item in parameters if tls or not item[0].startswith("ssl_"))
 
 
 def _own_user(values: dict[str, str], generate_password: Callable[[], str]) -> None:

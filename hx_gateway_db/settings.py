@@ -58,6 +58,7 @@ class Redis:
     """A Redis server; an empty `user` logs in as the default user, an empty password not at all.
 
     With `tls`, `ca_file` holds the certificates that are trusted, empty for the system's.
+    `parameters` are as in `Postgres`.
     Raises InvalidSettings for a value that no server could accept.
     """
 
@@ -68,6 +69,7 @@ class Redis:
     database: int = 0
     tls: bool = False
     ca_file: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check_host("REDIS_HOST", self.host)

@@ -46,10 +46,15 @@ def redis_url(redis: Redis) -> str:
     """
     login = f"{encode(redis.user)}:{encode(redis.password)}@" if redis.password else ""
     scheme = "rediss" if redis.tls else "redis"
-    query = f"?{_CHECK_HOSTNAME}=true" if redis.tls else ""
+    query = [(_CHECK_HOSTNAME, "true")] if redis.tls else []
     if redis.ca_file:
-        query += f"&{_CA_CERTS}={encode(redis.ca_file.replace('%', '%25'))}"
-    return f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}{query}"
+        query.append((_CA_CERTS, redis.ca_file))
+    query.extend(redis.parameters)
+    tail = "?" + "&".join(f"{name}={encode(value.replace('%', '%25'))}" for name, value in query)
+    return (
+        f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}"
+        f"{tail if query else ''}"
+    )
 
 
 def parse_database_url(url: str) -> Postgres:
@@ -80,6 +85,8 @@ def parse_redis_url(url: str) -> Redis:
     """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
     parts = _split("REDIS_URL", url, ("redis", "rediss"))
     database = parts.path.removeprefix("/") or "0"
+    query = {name: unquote(value) for name, value in parse_qsl(parts.query)}
+    query.pop(_CHECK_HOSTNAME, None)
     return Redis(
         host=parts.hostname or "",
         port=parts.port or 6379,
@@ -87,7 +94,8 @@ def parse_redis_url(url: str) -> Redis:
         password=unquote(parts.password or ""),
         database=_or_invalid("REDIS_URL", lambda: int(database)),
         tls=parts.scheme == "rediss",
-        ca_file=unquote(dict(parse_qsl(parts.query)).get(_CA_CERTS, "")),
+        ca_file=query.pop(_CA_CERTS, ""),
+        parameters=tuple(query.items()),
     )
 
 

@@ -51,6 +51,15 @@ def test_an_empty_password_keeps_the_present_one_and_an_empty_redis_user_clears_
     assert settings.redis == Redis("r1", password="rp", tls=True)
 
 
+def test_redis_without_tls_keeps_no_parameters_for_tls() -> None:
+    parameters = (("ssl_cert_reqs", "none"), ("socket_timeout", "5"))
+    redis = Redis("r1", tls=True, parameters=parameters)
+    present = Settings(Postgres("db1", "d", "u", "old"), redis)
+    assert to_settings({}, present, no_password).redis == redis
+    plain = to_settings({"REDIS_TLS": "false"}, present, no_password).redis
+    assert plain == Redis("r1", parameters=parameters[1:])
+
+
 def test_switching_redis_off_needs_the_cache_off_too() -> None:
     with pytest.raises(InvalidSettings, match="CACHE"):
         to_settings({"REDIS": "false"}, PRESENT, no_password)

@@ -79,6 +79,14 @@ def test_redis_over_tls_names_its_certificates() -> None:
     assert parse_redis_url(redis_url(redis)) == redis
 
 
+def test_parameters_that_an_administrator_added_to_redis_are_kept() -> None:
+    url = "rediss://:p@h:6379/0?ssl_check_hostname=true&socket_timeout=5&client_name=a%2525b"
+    redis = parse_redis_url(url)
+    assert redis.parameters == (("socket_timeout", "5"), ("client_name", "a%b"))
+    assert redis_url(redis) == url
+    assert parse_url(url)["client_name"] == "a%b"
+
+
 @pytest.mark.parametrize("path", ["/etc/a b.pem", "/etc/a%20b.pem", "/etc/ä+%25?&.pem"])
 def test_redis_py_reads_the_certificates_path_as_it_was(path: str) -> None:
     redis = Redis("r1", tls=True, ca_file=path)
