@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hx_gateway_db.env_file import OWNED_KEYS
+
 PROJECT = Path(__file__).resolve().parents[2]
 DEBIAN = PROJECT / "debian"
 PROVIDED_BY = {
@@ -88,13 +90,14 @@ def test_the_package_holds_the_library_the_command_the_templates_and_the_manual(
         f"/usr/share/hx-gateway-db/templates/{path.name}"
         for path in (PROJECT / "templates").iterdir()
     }
-    documentation = {"changelog.gz", "copyright"}
+    documentation = {"NEWS.Debian.gz", "changelog.gz", "copyright"}
     assert set(files) == {
         "/usr/sbin/hx-gateway-db",
         "/usr/lib/systemd/system/hx-gateway-db.service",
         "/usr/share/bash-completion/completions/hx-gateway-db",
         "/usr/share/zsh/vendor-completions/_hx-gateway-db",
         "/usr/share/fish/vendor_completions.d/hx-gateway-db.fish",
+        "/usr/share/man/man5/hx-gateway-db-files.5.gz",
         "/usr/share/man/man8/hx-gateway-db.8.gz",
         "/usr/share/lintian/overrides/hx-gateway-db",
         *(f"/usr/share/doc/hx-gateway-db/{name}" for name in documentation),
@@ -210,6 +213,16 @@ def test_the_manual_page_is_well_formed_and_names_every_command_and_exit_status(
     assert sorted(commands) == sorted(described)
     statuses = re.findall(r"^  (\d)  ", help_text, re.M)
     assert statuses == re.findall(r"^       (\d) ", text, re.M)
+
+
+def test_the_manual_page_of_the_files_is_well_formed_and_names_every_line_that_is_kept() -> None:
+    page = DEBIAN / "hx-gateway-db-files.5"
+    assert output("man", "--warnings", "--local-file", "--troff-device=utf8", page)
+    text = output("man", "--local-file", "--ascii", page)
+    for key in OWNED_KEYS:
+        assert re.search(rf"^       {key}$", text, re.M), key
+    for name in ("30-db.conf", "40-cache.conf", "config.yaml", "gateway.env"):
+        assert name in text
 
 
 def test_the_changelog_the_library_and_the_package_have_one_version(deb: Path) -> None:

@@ -793,3 +793,29 @@ def test_a_watch_leaves_the_gateway_a_second(
         main(["verify", f"--watch={seconds}"])
     assert ended.value.code == 2
     assert "is no number of seconds from 1 to 86400" in capsys.readouterr().err
+
+
+def test_a_gateway_that_was_wired_by_hand_is_taken_over_without_a_changed_byte(
+    root: Path, run: Run
+) -> None:
+    """As the specification's steps 1 to 3 leave it, and an administrator's line."""
+    flags = "general_settings:\n  disable_spend_logs: false\n  disable_error_logs: false\n"
+    (root / CONFIG).write_text(ORIGINAL.replace("general_settings:\n", flags))
+    (root / ENV).write_text(
+        "DATABASE_URL=postgresql://me:geheim@db1:5432/mine\n"
+        "REDIS_URL=redis://:rot@r1:6379/0\n"
+        "OPENAI_API_KEY=x\n"
+        "DISABLE_ADMIN_UI=true\n"
+    )
+    (root / ENV).chmod(0o640)
+    for folder in UNIT_FOLDERS:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "30-db.conf").write_text(f"[Service]\nEnvironmentFile=/{ENV}\n")
+    before = snapshot(root)
+    assert what_the_host_has(run)["PG_USER"] == "me"
+    assert run("apply")[0] == 0
+    assert snapshot(root) == before
+    assert run("rollback")[0] == 0
+    assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()
+    assert (root / ENV).read_bytes() == before[ENV]
+    assert "disable_spend_logs: true\n" in (root / CONFIG).read_text()
