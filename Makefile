@@ -6,7 +6,7 @@
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB := build/hx-gateway-db_$(VERSION)_all.deb
 SOURCES := setup.py stdeb.cfg MANIFEST.in hx_gateway_db templates debian
-SHELL_SCRIPTS := debian/debianize $(addprefix debian/tests/,smoke gateway install-stand-in) $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run debian/make-install
+SHELL_SCRIPTS := debian/debianize $(addprefix debian/tests/,smoke gateway install-stand-in) $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run debian/make-install bench/peers/specification.sh
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 

@@ -1,29 +1,11 @@
-"""The command hx-gateway-db: arguments to calls, results to text or JSON, errors to exit codes."""
+"""The command hx-gateway-db: its command line, and the help for it."""
 
 import argparse
-import json
-import math
-import os
-import shutil
-import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from hx_gateway_db import __doc__ as summary
-from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
-from hx_gateway_db.findings import Finding, Level, failures
-from hx_gateway_db.interruption import raise_on_signals
-from hx_gateway_db.redaction import printable, redact
 
-_OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
-_INTERRUPTED = 130
-_CHECK_FAILED = 6
-# For all of verify: it is to take less than five seconds when all is well.
-_VERIFY_SECONDS = 4.0
 _WATCH_SECONDS = 5.0
 _EPILOG = """\
 exit status:
@@ -99,307 +81,10 @@ _FLAGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     options = new_parser().parse_args(arguments)
-    raise_on_signals()
-    terminal = _Terminal(sys.stderr)
-    try:
-        command: Callable[[argparse.Namespace, _Terminal], int] = options.command
-        status = command(options, terminal)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        _abandon(sys.stdout)
-        return 0
-    except (Exception, KeyboardInterrupt) as error:
-        if options.debug:
-            terminal.say(_traceback(error, options))
-        status, message = _verdict(error)
-        terminal.say(f"hx-gateway-db: {message}")
-        return status
+    # Not before: --help and a wrong usage have ended there, and need nothing of it.
+    from hx_gateway_db.commands import run
 
-
-def _abandon(stream: TextIO) -> None:
-    """Give up a stream that can't be written, also what is still to be flushed at the exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _report(line: str, terminal: "_Terminal") -> None:
-    """Say how a change ended. It has ended like that also where nobody can be told."""
-    terminal.clear()
-    try:
-        print(line, flush=True)
-    except OSError:
-        _abandon(sys.stdout)
-
-
-def _verdict(error: BaseException) -> tuple[int, str]:
-    """The exit status and the sentence for what ended a command."""
-    if isinstance(error, HxError):
-        return error.exit_status, str(error)
-    if isinstance(error, PermissionError):
-        return UsageError.exit_status, f"{error.filename} can't be used: run it as root."
-    if isinstance(error, OSError):
-        return Refused.exit_status, f"{error.filename or 'the system'}: {error.strerror}."
-    if isinstance(error, ImportError):
-        cure = "run 'apt --fix-broken install'"
-        return Refused.exit_status, f"the Python library {error.name} can't be loaded: {cure}."
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED, "interrupted; everything is as it was."
-    return _OUR_BUG, (
-        f"a mistake in hx-gateway-db itself ({type(error).__name__}): run it again with --debug and"
-        " report what it says. What it had begun, if anything, 'hx-gateway-db recover' puts back."
-    )
-
-
-def _traceback(error: BaseException, options: argparse.Namespace) -> str:
-    import traceback
-
-    lines = traceback.format_exception(error)
-    return redact("".join(lines).rstrip(), _secrets(options))
-
-
-def _secrets(options: argparse.Namespace) -> Iterable[str]:
-    """The passwords that this run can have come across."""
-    from hx_gateway_db.answers import PASSWORD_KEYS
-    from hx_gateway_db.host import read_host
-
-    given: dict[str, str] = getattr(options, "given", {})
-    yield from (given[key] for key in PASSWORD_KEYS if key in given)
-    with suppress(Exception):
-        settings = read_host(options.root).settings
-        yield from settings.secrets if settings else ()
-
-
-class _Terminal:
-    """News of a run on stderr; the time that a wait takes only where somebody watches."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
-        self._watched = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self._shown = ""
-
-    def clear(self) -> None:
-        """Take away the line on which something is waited for."""
-        self._replace("")
-
-    def say(self, line: str) -> None:
-        self.clear()
-        self._print(f"{printable(line)}\n")
-
-    def waiting(self, what: str, seconds: float) -> None:
-        if self._watched:
-            self._replace(f"Waiting for {what} ... {seconds:.0f} s")
-
-    def _replace(self, text: str) -> None:
-        if text != self._shown:
-            blank = f"\r{' ' * len(self._shown)}\r" if self._shown else ""
-            self._print(f"{blank}{text}")
-            self._shown = text
-
-    def _print(self, text: str) -> None:
-        # A terminal that was closed must not stop the work.
-        try:
-            print(text, end="", file=self._stream, flush=True)
-        except OSError:
-            _abandon(self._stream)
-
-
-def _apply(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring import Request, apply
-
-    request = Request(_given(options), options.anyway, options.prepare_prisma)
-    try:
-        _report(apply(options.root, request, terminal), terminal)
-    except Refused as refusal:
-        if options.brief:
-            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
-            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
-        raise
-    return 0
-
-
-def _brief(findings: Iterable[Finding]) -> str:
-    """Level, who can cure it, and the sentence; warnings and failures only."""
-    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
-    lines = (f"{f.level.value} {f.by.value or '-'} {printable(f.sentence)}" for f in shown)
-    return "\n".join(lines)
-
-
-def _check(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.preflight import inspect
-    from hx_gateway_db.wiring import desired
-
-    if options.root != Path("/"):
-        raise UsageError("check asks servers and units: it can't be used with --root.")
-    host, moved_from, settings = desired(options.root, _given(options))
-    findings = inspect(host, settings, moved_from).findings
-    failed = bool(failures(findings))
-    if options.json:
-        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
-        print(json.dumps({"ok": not failed, "findings": report}, indent=2))
-    else:
-        for finding in findings:
-            print(_wrapped(f"{finding.level.value:<8} ", printable(finding.sentence)))
-    return _CHECK_FAILED if failed else 0
-
-
-def _wrapped(first: str, text: str) -> str:
-    """`text` after `first`, broken to the terminal's width; in one line where nobody looks."""
-    import shutil
-    import textwrap
-
-    if not sys.stdout.isatty():
-        return f"{first}{text}"
-    indent = " " * len(first)
-    width = max(40, shutil.get_terminal_size().columns)
-    return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    )
-
-
-def _provision(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.host import read_host
-    from hx_gateway_db.provisioning import commands, provision, restore_local_redis
-    from hx_gateway_db.wiring import desired
-
-    if options.root != Path("/"):
-        raise UsageError("provision asks servers: it can't be used with --root.")
-    if options.local_redis:
-        restore_local_redis(read_host(options.root))
-        return 0
-    given = _given(options)
-    host, _, settings = desired(options.root, given)
-    if options.print:
-        print(commands(settings), end="")
-        return 0
-    provision(settings, given, host, terminal)
-    return 0
-
-
-def _rollback(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring import rollback
-
-    _report(rollback(options.root, terminal), terminal)
-    return 0
-
-
-def _recover(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring import recover
-
-    _report(recover(options.root, terminal), terminal)
-    return 0
-
-
-def _plan(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.plan import plan_apply
-    from hx_gateway_db.wiring import desired
-
-    host, moved_from, settings = desired(options.root, _given(options))
-    plan = plan_apply(settings, host, moved_from)
-    if options.json:
-        files = [str(change.path) for change in plan.changes.files]
-        report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
-        print(json.dumps(report, indent=2))
-        return 0
-    print(plan.diff(), end="")
-    for unit in plan.restart:
-        print(f"restart {unit}")
-    for note in plan.notes:
-        print(note)
-    if plan.empty:
-        print("Nothing to change: the gateway is wired as answered.")
-    return 0
-
-
-def _status(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.host import read_host
-    from hx_gateway_db.status import status
-
-    facts = list(status(read_host(options.root)))
-    if options.json:
-        print(json.dumps({fact.name: fact.value for fact in facts}, indent=2))
-        return 0
-    width = max(len(fact.name) for fact in facts)
-    for fact in facts:
-        print(printable(f"{fact.name:<{width}}  {fact.value}"))
-    return 0
-
-
-def _verify(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.chain import read_chain
-    from hx_gateway_db.host import read_host
-    from hx_gateway_db.spend import SpendRows
-    from hx_gateway_db.verify import last_words, verify
-    from hx_gateway_db.verify_table import ending, row_lines, word_lines
-
-    if options.root != Path("/"):
-        raise UsageError("verify asks a running gateway: it can't be used with --root.")
-    if options.watch is not None and (options.wait or options.json):
-        raise UsageError("--watch draws table after table: use it without --wait and --json.")
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    if options.watch is not None:
-        return _watch(options.root, options.watch, colour)
-    started = time.monotonic()
-    chain, spend = read_chain(read_host(options.root)), SpendRows()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    rows = []
-    for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
-        rows.append(row)
-        if not options.json:
-            print("\n".join(row_lines(row, width, colour)), flush=True)
-    failed = any(row.finding.level is Level.FAILED for row in rows)
-    if options.json:
-        print(json.dumps({"ok": not failed, "checks": [row.as_json() for row in rows]}, indent=2))
-    else:
-        print(ending(rows, time.monotonic() - started))
-        for line in word_lines(last_words(chain, rows), width):
-            print(line)
-    return _CHECK_FAILED if failed else 0
-
-
-def _watch(root: Path, seconds: float, colour: bool) -> int:
-    from hx_gateway_db.host import read_host
-    from hx_gateway_db.watch import watch
-
-    with suppress(KeyboardInterrupt):
-        watch(lambda: read_host(root), seconds, sys.stdout, colour)
-    return 0
-
-
-def _answers(options: argparse.Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.answers import PASSWORD_KEYS
-    from hx_gateway_db.host import read_host
-
-    host = read_host(options.root)
-    hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
-    answers = {key: value for key, value in host.answers.items() if key not in hidden}
-    if options.json:
-        print(json.dumps(answers | ({"EDITED": host.edited} if host.edited else {}), indent=2))
-        return 0
-    for key, value in answers.items():
-        print(f"{key}={value}")
-    if host.edited:
-        print(f"EDITED={' '.join(host.edited)}")
-    return 0
-
-
-def _given(options: argparse.Namespace) -> dict[str, str]:
-    options.given = _read_answers(options.answers)
-    return options.given
-
-
-def _read_answers(file: str | None) -> dict[str, str]:
-    from hx_gateway_db.answers import STEP_0, parse_answers
-
-    if not file:
-        return {key: os.environ[key] for key in STEP_0 if key in os.environ}
-    name = "standard input" if file == "-" else file
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(name).read_bytes()
-        return parse_answers(data.decode(), name)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{name} can't be read: {reason}.") from None
+    return run(options)
 
 
 def _root(text: str) -> Path:
@@ -427,68 +112,62 @@ def new_parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="show where an error comes from, secrets redacted"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, text, takes_answers, reads in (
-        ("plan", _plan, "show what apply would change, secrets redacted", True, True),
+    for name, text, takes_answers, reads in (
+        ("plan", "show what apply would change, secrets redacted", True, True),
         (
             "apply",
-            _apply,
             "wire the gateway to its database, prove it, or put it all back",
             True,
             False,
         ),
         (
             "check",
-            _check,
             "look at servers, files and the gateway's host; change nothing",
             True,
             True,
         ),
         (
             "provision",
-            _provision,
             "make the role, the database and the Redis user, as the servers' administrator",
             True,
             False,
         ),
         (
             "rollback",
-            _rollback,
             "leave a gateway without a database; gateway.env stays",
             False,
             False,
         ),
         (
             "recover",
-            _recover,
             "undo what an interrupted run left; at boot this happens by itself",
             False,
             False,
         ),
-        ("status", _status, "what the gateway is wired to and what its units do", False, True),
+        ("status", "what the gateway is wired to and what its units do", False, True),
         (
             "verify",
-            _verify,
             "look at each link of the running gateway's chain, with the cure of what fails",
             False,
             True,
         ),
-        ("answers", _answers, "today's values as answers, without the passwords", False, True),
+        ("answers", "today's values as answers, without the passwords", False, True),
     ):
         command = commands.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            epilog=_ANSWERS if takes_answers else _VERIFY if function is _verify else None,
+            epilog=_ANSWERS if takes_answers else _VERIFY if name == "verify" else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(command=function)
+        command.set_defaults(command=name)
         if takes_answers:
             command.add_argument(
                 "--answers", metavar="FILE", help="read answers from FILE, or - for standard input"
             )
         if reads:
             command.add_argument("--json", action="store_true", help="print JSON")
-        if function is _verify:
+        if name == "verify":
             _add_verify_options(command)
         for flag, explanation in _FLAGS.get(name, ()):
             command.add_argument(flag, action="store_true", help=explanation)

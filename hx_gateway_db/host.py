@@ -14,12 +14,14 @@ from hx_gateway_db.errors import InvalidSettings, Refused
 from hx_gateway_db.layout import (
     DEFAULT_BASE,
     GATEWAY_GROUP,
+    GROUPS,
     PRISTINE_CONFIG,
     STATE_FILE,
     UNITS,
     Layout,
     cache_drop_in,
     database_drop_in,
+    redis_drop_in,
 )
 from hx_gateway_db.redis_use import RedisUse
 from hx_gateway_db.settings import Cache, Settings
@@ -28,13 +30,12 @@ from hx_gateway_db.state import State, load
 from hx_gateway_db.urls import parse_database_url, parse_redis_url
 from hx_gateway_db.yaml_edit import YamlRefusal
 
-_GROUPS = PurePosixPath("/etc/group")
-
 
 @dataclass(frozen=True)
 class Host:
     """`settings` is None when the host has none that can be read; `problem` then says why.
 
+    `files` are all that a plan for the present BASE reads, those that are missing as None.
     `groups` maps the names in the host's own /etc/group to their ids.
     """
 
@@ -121,9 +122,10 @@ def read_host(root: Path, base: PurePosixPath | None = None) -> Host:
     state = load(state_image.content.decode(errors="replace")) if state_image else None
     drop_ins = {path: take(root, path) for path in map(database_drop_in, UNITS)}
     layout = Layout(root, base or _present_base(state, drop_ins))
-    paths = (layout.gateway_env, layout.config_yaml, cache_drop_in(), PRISTINE_CONFIG)
+    paths = [layout.gateway_env, layout.config_yaml, cache_drop_in(), PRISTINE_CONFIG, GROUPS]
+    paths += [redis_drop_in(state.redis_unit)] if state and state.redis_unit else []
     files = {STATE_FILE: state_image, **drop_ins, **{path: take(root, path) for path in paths}}
-    host = Host(layout, files, state, None, "", _groups(root))
+    host = Host(layout, files, state, None, "", _groups(files[GROUPS]))
     if files[layout.gateway_env] is None:
         return host
     try:
@@ -202,8 +204,7 @@ def _transaction_buffer(host: Host) -> bool:
         return host.buffer_ours
 
 
-def _groups(root: Path) -> dict[str, int]:
-    image = take(root, _GROUPS)
+def _groups(image: FileImage | None) -> dict[str, int]:
     lines = image.content.decode(errors="replace").splitlines() if image else []
     fields = [line.split(":") for line in lines]
     return {entry[0]: int(entry[2]) for entry in fields if len(entry) > 2 and entry[2].isdigit()}

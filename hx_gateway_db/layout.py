@@ -14,6 +14,8 @@ DEFAULT_BASE = PurePosixPath("/opt/HX-Infrastructure-/api-gateway")
 STATE_FOLDER = PurePosixPath("/var/lib/hx-gateway-db")
 STATE_FILE = STATE_FOLDER / "state"
 PRISTINE_CONFIG = STATE_FOLDER / "config.yaml.pristine"
+LOCK = STATE_FOLDER / "lock"
+SETTLED = STATE_FOLDER / "settled"
 # Where Prisma's client is prepared, and where it lies then: for others to read, unlike the state.
 PRISMA_WORK = STATE_FOLDER / "prisma"
 PRISMA_FOLDER = PurePosixPath("/var/lib/hx-gateway-db-prisma")
@@ -22,6 +24,11 @@ GATEWAY_ENV = "gateway.env"
 CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
 CACHE_DROP_IN = "40-cache.conf"
+GROUPS = PurePosixPath("/etc/group")
+
+_PARENT = Path(__file__).resolve().parent.parent
+_IN_CHECKOUT = (_PARENT / "setup.py").is_file()
+TEMPLATES = _PARENT / "templates" if _IN_CHECKOUT else Path("/usr/share/hx-gateway-db/templates")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import sync
-from hx_gateway_db.layout import STATE_FOLDER
+from hx_gateway_db.layout import LOCK, STATE_FOLDER
 
 _LOCK_SECONDS = 5.0
 
@@ -23,7 +23,7 @@ def lock(root: Path, command: str) -> Iterator[None]:
             folder.mkdir(mode=0o700, parents=True)
             # The journal in it has to survive a power cut.
             sync(folder.parent)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / LOCK.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError:
         raise Refused(f"{STATE_FOLDER} can't be used: run it as root.") from None
     except OSError as error:

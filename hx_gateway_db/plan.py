@@ -219,7 +219,7 @@ def _redis_drop_ins(host: Host, unit: str) -> list[FileChange]:
     for name in dict.fromkeys((unit, earlier)):
         if name:
             path = redis_drop_in(name)
-            before = take(host.layout.root, path)
+            before = host.files[path] if path in host.files else take(host.layout.root, path)
             metadata = before.metadata if before else Metadata(os.geteuid(), os.getegid(), 0o644)
             text = render.redis_user_drop_in("/usr/sbin/hx-gateway-db provision --local-redis")
             after = FileImage(text.encode(), metadata) if name == unit else None

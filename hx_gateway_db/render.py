@@ -1,18 +1,12 @@
 """Settings to the text of the files that the package writes, through Jinja2 templates."""
 
-from pathlib import Path
-
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hx_gateway_db.layout import Layout
+from hx_gateway_db.layout import TEMPLATES, Layout
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
 from hx_gateway_db.redis_use import redis_use
 from hx_gateway_db.settings import Cache, Postgres, Settings
 from hx_gateway_db.urls import database_url, redis_url
-
-_PARENT = Path(__file__).resolve().parent.parent
-_IN_CHECKOUT = (_PARENT / "setup.py").is_file()
-_TEMPLATES = _PARENT / "templates" if _IN_CHECKOUT else Path("/usr/share/hx-gateway-db/templates")
 
 
 def gateway_env(settings: Settings) -> str:
@@ -89,7 +83,7 @@ def redis_user_drop_in(command: str) -> str:
 
 def _render(name: str, **values: object) -> str:
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

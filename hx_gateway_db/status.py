@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hx_gateway_db import gateway, services
+from hx_gateway_db import services
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS
 from hx_gateway_db.settings import Redis
@@ -41,6 +41,8 @@ def status(host: Host) -> Iterator[Fact]:
     for name in UNITS:
         yield Fact(name, _unit(name, host))
     if services.unit(LITELLM_UNIT).running:
+        from hx_gateway_db import gateway
+
         yield Fact("LiteLLM says of its database", gateway.database_state())
 
 

@@ -22,13 +22,13 @@ from hx_gateway_db.readiness import wait_until_ready
 from hx_gateway_db.run import live, new_run, on_edits
 from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.settings import Settings
+from hx_gateway_db.settled import NOTHING_TO_CHANGE, remember
 from hx_gateway_db.take_back import take_back
 from hx_gateway_db.transaction import interrupted
 
 _HOW_TO_CONFIGURE = (
     "The gateway is left as it is; run 'dpkg-reconfigure hx-gateway-db' to give it a database."
 )
-_NOTHING_TO_CHANGE = "Nothing to change: the gateway is wired as answered."
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
         if plan.empty and not request.prepare_prisma:
             for note in plan.notes:
                 progress.say(note)
-            return _NOTHING_TO_CHANGE
+            if not plan.notes:
+                remember(root, given, host.files)
+            return NOTHING_TO_CHANGE
         online = live(host)
         if database_choice(given) == "local" and not online and not server_here(settings):
             return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
@@ -74,7 +76,7 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
                 settings = inspection.known(settings)
             plan = plan_apply(settings, host, moved_from, made, prepared)
             if plan.empty:
-                return _NOTHING_TO_CHANGE
+                return NOTHING_TO_CHANGE
             new_run(host, plan, settings, progress, request.anyway).carry_out()
         finally:
             _tidy(root)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,6 +52,8 @@ PLANNED = ("config.yaml", "gateway.env")
 TEMPORARY = tuple(f".{name}.hx-gateway-db" for name in PLANNED)
 POSTRM = CHECKOUT / "debian/hx-gateway-db.postrm"
 REFUSED = 3
+# An empty password keeps the present one, whatever that is.
+SAME_PASSWORD = {"PG_PASS": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +238,13 @@ def wire(hostile: HostileBase) -> None:
     assert here(hostile, "apply", CACHE="true", REDIS_HOST="r1").status == 0
 
 
+def repeat(hostile: HostileBase) -> None:
+    """The host is wired, and remembers that with the same password nothing is to be changed."""
+    assert here(hostile, "apply").status == 0
+    assert here(hostile, "apply", **SAME_PASSWORD).status == 0
+    assert (hostile.root / STATE / "settled").is_file()
+
+
 def cut_off(hostile: HostileBase) -> None:
     """An apply has written everything and was killed before it could close its journal."""
     process = os.fork()
@@ -267,11 +276,13 @@ class Moment:
     prepare: Callable[[HostileBase], None]
     command: str
     statuses: tuple[int, ...]
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 MOMENTS = (
     Moment("an apply", nothing, "apply", (REFUSED,)),
     Moment("another apply", wire, "apply", (REFUSED,)),
+    Moment("an apply with nothing to change", repeat, "apply", (REFUSED,), SAME_PASSWORD),
     Moment("a rollback", wire, "rollback", (REFUSED,)),
     # What stands there now may stay, or keep the files from being put back.
     Moment("a recovery", cut_off, "apply", (REFUSED, 5)),
@@ -289,7 +300,7 @@ def test_what_is_planted_in_place_of_a_file_is_neither_followed_nor_touched(
     device = [path] if it.name == "device" else []
     planted = Look.at(path)
     with guarded(hostile, *device, harmless=it.harmless) as guard:
-        outcome = here(hostile, moment.command)
+        outcome = here(hostile, moment.command, **moment.answers)
         harm = guard.harm()
     tally.injected += 1
     harm.count(tally)

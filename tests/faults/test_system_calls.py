@@ -80,11 +80,15 @@ def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def listing(tree: Path) -> Listing:
-    """Everything below `tree` but the lock: an open journal too, and files left lying around."""
+    """Everything below `tree`: an open journal too, and files left lying around.
+
+    But not the lock, nor what only spares a run its plan: where that is missing or torn, the run
+    makes it.
+    """
     found: Listing = {}
     for path in sorted(tree.rglob("*")):
         name = str(path.relative_to(tree))
-        if name in (f"{STATE}/lock", STATE):
+        if name in (f"{STATE}/lock", f"{STATE}/settled", STATE):
             continue
         status = path.lstat()
         content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
@@ -142,18 +146,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module", params=["install", "reconfigure", "move", "rollback", "recover"])
+@pytest.fixture(
+    scope="module", params=["install", "repeat", "reconfigure", "move", "rollback", "recover"]
+)
 def operation(request: pytest.FixtureRequest, folder: Path) -> Operation:
     """Each operation, with the undisturbed run that the disturbed ones are compared with."""
     name = str(request.param)
     tree = folder / name
     new_tree(tree)
     original = listing(tree)
-    if name in ("reconfigure", "move", "rollback"):
+    if name in ("repeat", "reconfigure", "move", "rollback"):
         assert run(tree, "apply", "--answers", f"{tree}/root/first").returncode == 0
     elif name == "recover":
         kill_late(tree, folder)
-    answers = {"install": "first", "reconfigure": "second", "move": "moved"}.get(name)
+    answers = {"install": "first", "repeat": "first", "reconfigure": "second", "move": "moved"}.get(
+        name
+    )
     arguments = ("apply", "--answers", f"{tree}/root/{answers}") if answers else (name,)
     before = listing(tree)
     trial = copy(tree, folder / "trial")
@@ -162,7 +170,7 @@ def operation(request: pytest.FixtureRequest, folder: Path) -> Operation:
     shutil.rmtree(trial)
     if name == "recover":
         assert after == original
-    assert after != before
+    assert (after == before) == (name == "repeat")
     return Operation(name, arguments, tree, before, after, tuple(calls))
 
 

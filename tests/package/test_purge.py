@@ -31,6 +31,8 @@ class Host:
         self.config_folder.mkdir(parents=True)
         self.state.mkdir(parents=True, mode=0o700)
         (self.state / "config.yaml.pristine").write_bytes(PRISTINE)
+        for name in ("lock", "settled"):
+            (self.state / name).touch()
         self.config.write_bytes(WIRED)
         self.gateway_env.write_text("DATABASE_URL=postgresql://u:p@h/d\n")
         self.record()
