@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hx_gateway_db import services
-from hx_gateway_db.answers import database_choice, to_settings
+from hx_gateway_db.answers import administrators, database_choice, to_settings
 from hx_gateway_db.errors import CheckFailed, InvalidSettings
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import Host, read_host
@@ -60,7 +60,8 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
         if plan.empty and not request.prepare_prisma:
             for note in plan.notes:
                 progress.say(note)
-            if not plan.notes:
+            # An administrator's login is kept nowhere, and so in no digest.
+            if not plan.notes and not administrators(given):
                 remember(root, given, host.files)
             return NOTHING_TO_CHANGE
         online = live(host)

@@ -320,6 +320,14 @@ def test_the_record_is_roots_alone_and_has_no_password(wired: Path) -> None:
     assert {path.removeprefix("/") for path in paths} == {*PRESENT, CACHE_DROP_IN}
 
 
+def test_an_administrator_s_login_is_in_no_digest(wired: Path, run: Run) -> None:
+    before = (wired / SETTLED.relative_to("/")).read_text()
+    with_login = {**ANSWERS, "PG_ADMIN_USER": "postgres", "PG_ADMIN_PASS": "weak"}
+    assert run("apply", **with_login)[1] == f"{NOTHING_TO_CHANGE}\n"
+    assert not is_settled(wired, with_login)
+    assert (wired / SETTLED.relative_to("/")).read_text() == before
+
+
 def test_a_record_that_can_not_be_written_is_only_missed(root: Path, run: Run) -> None:
     run("apply", **ANSWERS)
     (root / STATE / SETTLED.name).mkdir()
