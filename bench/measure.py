@@ -1,7 +1,7 @@
 """Measuring contenders that take turns, so that what else the machine does hits all of them."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 RUNS = 7
@@ -38,10 +38,11 @@ def take_turns(
             sample = run()
             if turn:
                 samples[name].append(sample)
-    return {name: _figure(taken) for name, taken in samples.items()}
+    return {name: figure(taken) for name, taken in samples.items()}
 
 
-def _figure(samples: list[Sample]) -> Figure:
+def figure(samples: Sequence[Sample]) -> Figure:
+    """The medians of some samples, and the spread of their elapsed times."""
     elapsed = [sample.seconds for sample in samples]
     return Figure(
         seconds=statistics.median(elapsed),

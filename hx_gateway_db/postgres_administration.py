@@ -27,7 +27,6 @@ from hx_gateway_db.postgres_login import Connection, LoginFailed, login
 from hx_gateway_db.postgres_reach import Reached, reach
 from hx_gateway_db.postgres_target import administrator_target, schema_of, target_of
 from hx_gateway_db.redaction import printable
-from hx_gateway_db.render import provisioning_sql
 from hx_gateway_db.settings import Login, Postgres
 
 _SECONDS = 60
@@ -104,6 +103,8 @@ def sql(postgres: Postgres, server_version: int | None) -> str:
     `server_version` as in server_version_num; None if it is not known. The password is not in it:
     psql asks for it.
     """
+    from hx_gateway_db.render import provisioning_sql
+
     return provisioning_sql(postgres, server_version)
 
 
