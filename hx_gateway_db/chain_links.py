@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from hx_gateway_db import gateway, model_checks, proof, refusals
+from hx_gateway_db import gateway, model_checks, proof, refusals, services
 from hx_gateway_db.chain import Chain
 from hx_gateway_db.config_yaml import FLAGS
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.gateway import Entry, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.pending import pending
 from hx_gateway_db.spend import GATHERING_SECONDS, NAME, Request, SpendRows
 from hx_gateway_db.unit_checks import check_service
 from hx_gateway_db.yaml_edit import YamlRefusal, lookup
@@ -24,8 +25,7 @@ _UI_SECONDS = 3.0
 
 def service(chain: Chain, name: str, port: int) -> Iterator[Finding]:
     """A unit, then who answers on its port."""
-    state = chain.host.state
-    return check_service(name, port, state is not None and name in state.restart)
+    return check_service(name, port, services.available() and pending(chain.host, name))
 
 
 def tables(chain: Chain) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hx_gateway_db import __doc__ as summary
+from hx_gateway_db.help_text import HelpFormatter
 
 _WATCH_SECONDS = 5.0
 _EPILOG = """\
@@ -28,15 +29,15 @@ _ANSWERS = """\
 answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
   DATABASE          local (make one on this machine), existing, or later
   PG_HOST PG_PORT PG_DB PG_USER PG_PASS
-  PG_SSLMODE        disable, prefer, require, or verify-full; PG_SSLROOTCERT: its CA file
+  PG_SSLMODE        disable, prefer, require, or verify-full
+  PG_SSLROOTCERT    the file of the authorities to trust
   PG_BOUNCER        true, false, or auto: whether a PgBouncer is in front
-  PG_ADMIN_USER PG_ADMIN_PASS
-                    used once to make what is missing, and kept nowhere
+  PG_ADMIN_USER PG_ADMIN_PASS  used once to make what is missing, and kept nowhere
   REDIS             true or false
   REDIS_HOST REDIS_PORT REDIS_USER REDIS_PASS REDIS_DB
-  REDIS_TLS         true or false; REDIS_CACERT: its CA file
-  REDIS_TRANSACTION_BUFFER
-                    true when several gateways share the database
+  REDIS_TLS         true or false
+  REDIS_CACERT      the file of the authorities to trust
+  REDIS_TRANSACTION_BUFFER  true when several gateways share the database
   REDIS_ADMIN_USER REDIS_ADMIN_PASS
   DISABLE_ADMIN_UI  true or false
   CACHE             true or false: response cache and default rate limit
@@ -47,8 +48,8 @@ Without --answers, the specification's variables are read from the environment:
 PG_HOST PG_PORT PG_DB PG_USER PG_PASS REDIS_HOST REDIS_PORT REDIS_PASS.
 
 examples:
-  hx-gateway-db plan --answers /root/answers
-  printf 'PG_PASS=%s\\n' "$new" | hx-gateway-db apply --answers -
+  $ hx-gateway-db plan --answers /root/answers
+  $ printf 'PG_PASS=%s\\n' "$new" | hx-gateway-db apply --answers -
 """
 
 
@@ -99,7 +100,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="hx-gateway-db",
         description=summary,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--root",
@@ -158,7 +159,7 @@ def new_parser() -> argparse.ArgumentParser:
             help=text,
             description=text[0].upper() + text[1:] + ".",
             epilog=_ANSWERS if takes_answers else _VERIFY if name == "verify" else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         command.set_defaults(command=name)
         if takes_answers:

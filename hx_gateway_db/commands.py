@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from hx_gateway_db import screen
 from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
-from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.findings import Finding, Level, failures, outcome
 from hx_gateway_db.interruption import raise_on_signals
 from hx_gateway_db.redaction import printable, redact
 
@@ -22,11 +23,13 @@ _INTERRUPTED = 130
 _CHECK_FAILED = 6
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
+_ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
 
 
 def run(options: Namespace) -> int:
     """Run the command that the command line names, and return its exit status."""
     raise_on_signals()
+    screen.prepare(sys.stdout)
     terminal = _Terminal(sys.stderr)
     try:
         status = _COMMANDS[options.command](options, terminal)
@@ -101,7 +104,7 @@ class _Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
-        self._watched = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._watched = screen.draws(stream)
         self._shown = ""
 
     def clear(self) -> None:
@@ -114,7 +117,9 @@ class _Terminal:
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._watched:
-            self._replace(f"Waiting for {what} ... {seconds:.0f} s")
+            # Of a line that the terminal breaks, only the end could be taken away again.
+            room = (screen.width(self._stream) or 0) - 1
+            self._replace(f"Waiting for {what} ... {seconds:.0f} s"[-room:])
 
     def _replace(self, text: str) -> None:
         if text != self._shown:
@@ -164,35 +169,20 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     if options.root != Path("/"):
         raise UsageError("check asks servers and units: it can't be used with --root.")
     host, moved_from, settings = desired(options.root, _given(options))
+    terminal.waiting("the checks", 0.0)
     findings = inspect(host, settings, moved_from).findings
+    terminal.clear()
     failed = bool(failures(findings))
     if options.json:
         report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
         print(json.dumps({"ok": not failed, "findings": report}, indent=2))
     else:
-        for finding in findings:
-            print(_wrapped(f"{finding.level.value:<8} ", printable(finding.sentence)))
+        # More than a screen holds: what needs attention is where the reader ends.
+        for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
+            first = f"{finding.level.value:<8} "
+            print(screen.wrapped(first, printable(finding.sentence), screen.width(sys.stdout)))
+        print(screen.wrapped("", f"{outcome(findings)}.", screen.width(sys.stdout)))
     return _CHECK_FAILED if failed else 0
-
-
-def _wrapped(first: str, text: str) -> str:
-    """`text` after `first`, broken to the terminal's width; in one line where nobody looks."""
-    import textwrap
-
-    if not sys.stdout.isatty():
-        return f"{first}{text}"
-    indent = " " * len(first)
-    width = max(40, _columns())
-    return textwrap.fill(
-        text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    )
-
-
-def _columns() -> int:
-    """The terminal's width."""
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 def _provision(options: Namespace, terminal: _Terminal) -> int:
@@ -244,7 +234,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     for unit in plan.restart:
         print(f"restart {unit}")
     for note in plan.notes:
-        print(note)
+        print(screen.wrapped("", note, screen.width(sys.stdout)))
     if plan.empty:
         print(NOTHING_TO_CHANGE)
     return 0
@@ -258,9 +248,10 @@ def _status(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         print(json.dumps({fact.name: fact.value for fact in facts}, indent=2))
         return 0
-    width = max(len(fact.name) for fact in facts)
+    name_width = max(len(fact.name) for fact in facts)
     for fact in facts:
-        print(printable(f"{fact.name:<{width}}  {fact.value}"))
+        first = f"{fact.name:<{name_width}}  "
+        print(screen.wrapped(first, printable(fact.value), screen.width(sys.stdout)))
     return 0
 
 
@@ -275,12 +266,12 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
         raise UsageError("verify asks a running gateway: it can't be used with --root.")
     if options.watch is not None and (options.wait or options.json):
         raise UsageError("--watch draws table after table: use it without --wait and --json.")
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colour = screen.coloured(sys.stdout)
     if options.watch is not None:
         return _watch(options.root, options.watch, colour)
     started = time.monotonic()
     chain, spend = read_chain(read_host(options.root)), SpendRows()
-    width = _columns() if sys.stdout.isatty() else None
+    width = screen.width(sys.stdout)
     rows = []
     for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
         rows.append(row)
@@ -290,9 +281,11 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         print(json.dumps({"ok": not failed, "checks": [row.as_json() for row in rows]}, indent=2))
     else:
-        print(ending(rows, time.monotonic() - started))
+        seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
             print(line)
+        # Last, where it is in sight.
+        print(screen.wrapped("", ending(rows, seconds), width))
     return _CHECK_FAILED if failed else 0
 
 

@@ -1,6 +1,6 @@
 """What a check has found, in the same shape whoever looked: what, where, why, and the cure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,3 +50,14 @@ class Finding:
 def failures(findings: Iterable[Finding]) -> list[Finding]:
     """Those that stand in the way."""
     return [finding for finding in findings if finding.level is Level.FAILED]
+
+
+def outcome(findings: Sequence[Finding]) -> str:
+    """How checks ended, in a few words; those that failed are named."""
+    failed = [finding.name for finding in findings if finding.level is Level.FAILED]
+    if failed:
+        return f"{len(failed)} of {len(findings)} checks failed ({', '.join(failed)})"
+    warned = sum(finding.level is Level.WARNING for finding in findings)
+    if warned:
+        return f"All well but for {warned} warning{'' if warned == 1 else 's'}"
+    return "All well"

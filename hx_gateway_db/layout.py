@@ -25,6 +25,8 @@ CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
 CACHE_DROP_IN = "40-cache.conf"
 GROUPS = PurePosixPath("/etc/group")
+# Where systemd runs the machine (sd_booted(3)).
+SYSTEMD_RUNS = Path("/run/systemd/system")
 
 _PARENT = Path(__file__).resolve().parent.parent
 _IN_CHECKOUT = (_PARENT / "setup.py").is_file()

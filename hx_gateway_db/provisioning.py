@@ -32,7 +32,7 @@ def provision(settings: Settings, given: Mapping[str, str], host: Host, progress
     What is there already is used. Raises Refused with the reason.
     """
     made = Made()
-    if database_choice(given) == "local":
+    if database_choice(given) == "local" or _written_elsewhere(given, host):
         made = _locally(settings, host, progress)
     logins = administrators(given)
     if login := logins.get("postgres"):
@@ -105,6 +105,15 @@ def _locally(settings: Settings, host: Host, progress: Progress) -> Made:
         return Made(database, port)
     unit = redis_administration.persistence(redis).unit
     return Made(database, port, remembered(redis), unit)
+
+
+def _written_elsewhere(given: Mapping[str, str], host: Host) -> bool:
+    """Whether a run without systemd wrote files for a database of this machine, as in a chroot.
+
+    The server that it was made on need not be this one.
+    """
+    waits = host.state is not None and host.state.restart != ()
+    return waits and not given and host.answers.get("DATABASE") == "local"
 
 
 def _made_before(host: Host, redis: Redis) -> bool:

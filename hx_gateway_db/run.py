@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hx_gateway_db import services
@@ -11,7 +11,8 @@ from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
-from hx_gateway_db.plan import Plan, remembering
+from hx_gateway_db.pending import pending
+from hx_gateway_db.plan import Plan, affected_units, remembering
 from hx_gateway_db.preflight import check_servers
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.readiness import answering, answers, wait_until_ready, watch
@@ -172,7 +173,10 @@ def new_run(
     Raises Refused when systemd does not say what the units do.
     """
     online = live(host) and bool(plan.restart)
+    served = answering() if online else ()
     try:
+        if online:
+            plan = replace(plan, restart=_outdated(host, plan, served))
         forbidden = [
             name
             for name in plan.restart
@@ -180,10 +184,20 @@ def new_run(
         ]
     except ServiceFailed as failure:
         raise Refused(f"{failure} Nothing was changed.") from None
-    pending = tuple(forbidden)
-    served = answering() if online else ()
-    plan = remembering(plan, host, pending)
-    return Run(host, plan, settings, progress, online, served, pending, anyway)
+    left = tuple(forbidden)
+    # Without systemd, it is remembered that the units have to be restarted, and the wiring proven.
+    plan = remembering(plan, host, left if online or settings is None else plan.restart)
+    return Run(host, plan, settings, progress, online, served, left, anyway)
+
+
+def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...]:
+    """The units of a plan that don't serve with its files yet."""
+    changing = affected_units(plan.changes.files)
+    return tuple(
+        name
+        for name in plan.restart
+        if name in changing or name not in served or pending(host, name)
+    )
 
 
 def live(host: Host) -> bool:

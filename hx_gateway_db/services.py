@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 from hx_gateway_db.errors import RolledBack
+from hx_gateway_db.layout import SYSTEMD_RUNS
 
 _RESTART_SECONDS = 150.0
 _QUERY_SECONDS = 20.0
@@ -23,6 +24,7 @@ _LARGEST_OUTPUT = 1024 * 1024
 # Not hx-gateway-*: the site's drop-ins for its units could be meant for that as well.
 _BESIDE = "run-hxgatewaydb"
 _serial = itertools.count()
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID"),
     *("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic", "Result", "ExecMainStatus"),
@@ -80,8 +82,8 @@ class Unit:
 
 
 def available() -> bool:
-    """Whether systemd runs this machine (sd_booted(3))."""
-    return Path("/run/systemd/system").is_dir()
+    """Whether systemd runs this machine."""
+    return SYSTEMD_RUNS.is_dir()
 
 
 def unit(name: str) -> Unit:
@@ -113,6 +115,20 @@ def properties(name: str, names: Sequence[str]) -> list[tuple[str, str]]:
     command = ["systemctl", "show", f"--property={','.join(names)}", name]
     lines = _checked(command, _QUERY_SECONDS, name).stdout.splitlines()
     return [(key, value) for key, equals, value in (x.partition("=") for x in lines) if equals]
+
+
+def started_since(name: str, moment: float) -> bool:
+    """Whether a unit became active after `moment` (seconds since 1970), with the files of now.
+
+    Raises ServiceFailed.
+    """
+    names = ("ActiveEnterTimestamp", "NeedDaemonReload")
+    command = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(names)}", name]
+    lines = _checked(command, _QUERY_SECONDS, name).stdout.splitlines()
+    values = dict(line.partition("=")[::2] for line in lines)
+    # In whole seconds: when in doubt, it has not.
+    since = values.get("ActiveEnterTimestamp", "").removeprefix("@")
+    return values.get("NeedDaemonReload") == "no" and since.isdigit() and int(since) > moment
 
 
 @dataclass(frozen=True)
@@ -202,14 +218,13 @@ def restart(name: str) -> Unit:
 
 
 def policy_forbids(name: str) -> bool:
-    """Whether a maintainer script runs us and policy-rc.d forbids it a restart (invoke-rc.d(8))."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if "DPKG_MAINTSCRIPT_PACKAGE" not in os.environ or not os.access(policy, os.X_OK):
+    """Whether a maintainer script runs us and policy-rc.d forbids it to restart a unit.
+
+    It is asked as deb-systemd-invoke(1p) does, of which 101 is the only no.
+    """
+    if "DPKG_MAINTSCRIPT_PACKAGE" not in os.environ or not os.access(_POLICY, os.X_OK):
         return False
-    return _run([str(policy), name.removesuffix(".service"), "restart"], 20.0).returncode in (
-        101,
-        104,
-    )
+    return _run([str(_POLICY), name, "restart"], _QUERY_SECONDS).returncode == 101
 
 
 def environment(running: Unit) -> dict[str, str]:

@@ -10,6 +10,7 @@ follows from:
   its first drop-in, changes the state file and is not empty. That gateway.env is there says that
   its folders are, which is all that a plan asks of folders;
 - who runs it, since new files are theirs;
+- whether systemd runs: where it does, what could not be restarted without it has to be;
 - this program with its templates, the libraries that read and render, and Python.
 
 Where anything is missing, unreadable, refused or other than it was, the plan is made.
@@ -33,6 +34,7 @@ from hx_gateway_db.layout import (
     SETTLED,
     STATE_FILE,
     STATE_FOLDER,
+    SYSTEMD_RUNS,
     TEMPLATES,
 )
 from hx_gateway_db.lock import lock
@@ -60,7 +62,7 @@ def is_settled(root: Path, given: Mapping[str, str]) -> bool:
         if remembered and _EXPECTED.issuperset(os.listdir(folder)):
             digest, *paths = remembered.content.decode().splitlines()
             files = {path: take(root, path) for path in map(PurePosixPath, paths)}
-            return digest == _digest(given, files)
+            return digest == _digest(root, given, files)
     return False
 
 
@@ -70,7 +72,7 @@ def remember(root: Path, given: Mapping[str, str], files: _Files) -> None:
     Call it with the lock held. Where that can't be written, the next run makes its plan.
     """
     with suppress(OSError):
-        lines = [_digest(given, files), *map(str, files)]
+        lines = [_digest(root, given, files), *map(str, files)]
         record = root / SETTLED.relative_to("/")
         record.unlink(missing_ok=True)
         # In place and without fsync: its digest tells a whole record from a torn one.
@@ -78,16 +80,17 @@ def remember(root: Path, given: Mapping[str, str], files: _Files) -> None:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def _digest(given: Mapping[str, str], files: _Files) -> str:
+def _digest(root: Path, given: Mapping[str, str], files: _Files) -> str:
     digest = hashlib.blake2b(digest_size=32)
-    for part in _parts(given, files):
+    for part in _parts(root, given, files):
         digest.update(b"%d:" % len(part))
         digest.update(part)
     return digest.hexdigest()
 
 
-def _parts(given: Mapping[str, str], files: _Files) -> Iterator[bytes]:
+def _parts(root: Path, given: Mapping[str, str], files: _Files) -> Iterator[bytes]:
     yield repr(sorted(given.items())).encode()
+    yield repr(root == Path("/") and SYSTEMD_RUNS.is_dir()).encode()
     yield repr((os.geteuid(), os.getegid())).encode()
     yield repr((sys.version, *_program())).encode()
     for path, image in files.items():

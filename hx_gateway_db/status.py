@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hx_gateway_db import services
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.pending import pending
 from hx_gateway_db.settings import Redis
 
 
@@ -36,7 +37,9 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact("cache and rate limit", limit)
         yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
     if not host.layout.live or not services.available():
-        yield Fact("units", "not looked at: systemd does not run here")
+        finish = "; 'hx-gateway-db apply' on the live host finishes"
+        left = finish if host.wired and host.state and host.state.restart else ""
+        yield Fact("units", f"not looked at: systemd does not run here{left}")
         return
     for name in UNITS:
         yield Fact(name, _unit(name, host))
@@ -56,5 +59,5 @@ def _unit(name: str, host: Host) -> str:
     unit = services.unit(name)
     if not unit.present:
         return unit.load_state
-    pending = host.state is not None and name in host.state.restart
-    return f"{unit.active_state} ({unit.sub_state}){', restart pending' if pending else ''}"
+    note = ", restart pending" if pending(host, name) else ""
+    return f"{unit.active_state} ({unit.sub_state}){note}"

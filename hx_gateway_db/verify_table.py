@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, outcome
 from hx_gateway_db.verify import Row, Words
 
 _LEVEL_WIDTH, _NAME_WIDTH = 9, 17
@@ -44,14 +44,8 @@ def _texts(finding: Finding) -> Iterator[str]:
 
 
 def ending(rows: Sequence[Row], seconds: float) -> str:
-    """How it ended, in one line."""
-    failed = sum(row.finding.level is Level.FAILED for row in rows)
-    warned = sum(row.finding.level is Level.WARNING for row in rows)
-    if failed:
-        outcome = f"{failed} of {len(rows)} checks failed"
-    else:
-        outcome = "All well" if not warned else f"All well but for {_counted(warned, 'warning')}"
-    return f"{outcome}, in {seconds:.1f} s."
+    """How it ended, in one sentence."""
+    return f"{outcome([row.finding for row in rows])}, in {seconds:.1f} s."
 
 
 def word_lines(words: Sequence[Words], width: int | None) -> Iterator[str]:
@@ -68,7 +62,3 @@ def _wrapped(text: str, width: int | None, column: int) -> list[str]:
     if width is None:
         return [text]
     return textwrap.wrap(text, max(width - column, 10), break_on_hyphens=False) or [""]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from hx_gateway_db.chain import read_chain
 from hx_gateway_db.host import Host
+from hx_gateway_db.screen import draws, wrapped
 from hx_gateway_db.spend import SpendRows
 from hx_gateway_db.verify import last_words, verify
 from hx_gateway_db.verify_table import ending, row_lines, word_lines
@@ -20,7 +21,7 @@ def watch(read: Callable[[], Host], seconds: float, stream: TextIO, colour: bool
 
     A terminal is redrawn in place and never scrolls; anywhere else the tables follow each other.
     """
-    screen = stream.isatty()
+    screen = draws(stream)
     spend = SpendRows()
     if screen:
         stream.write(f"{_CLEAR}Asking the gateway ...")
@@ -42,7 +43,7 @@ def _round(host: Host, spend: SpendRows, width: int | None, colour: bool) -> lis
     started = time.monotonic()
     chain = read_chain(host)
     rows = list(verify(chain, spend, started))
-    lines = [ending(rows, time.monotonic() - started)]
+    lines = wrapped("", ending(rows, time.monotonic() - started), width).splitlines()
     for row in rows:
         lines += row_lines(row, width, colour, brief=width is not None)
     return [*lines, *word_lines(last_words(chain, rows), width)]

@@ -14,7 +14,7 @@ from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.layout import PRISMA_FOLDER, PRISMA_WORK
 from hx_gateway_db.lock import lock
-from hx_gateway_db.plan import affected_units, plan_apply, plan_rollback
+from hx_gateway_db.plan import affected_units, plan_apply, plan_rollback, remembering
 from hx_gateway_db.preflight import inspect, require
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.provisioning import provision, server_here
@@ -57,14 +57,16 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
         plan = plan_apply(settings, host, moved_from)
-        if plan.empty and not request.prepare_prisma:
+        online = live(host)
+        # Without systemd no unit can be restarted; that it has to be is remembered already.
+        nothing = plan.empty or not (online or remembering(plan, host, plan.restart).changes.files)
+        if nothing and not (online and request.prepare_prisma):
             for note in plan.notes:
                 progress.say(note)
             # An administrator's login is kept nowhere, and so in no digest.
             if not plan.notes and not administrators(given):
                 remember(root, given, host.files)
             return NOTHING_TO_CHANGE
-        online = live(host)
         if database_choice(given) == "local" and not online and not server_here(settings):
             return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
         made = provision(settings, given, host, progress)
@@ -86,7 +88,7 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
         if not online:
             return (
                 "Files are written. Nothing was checked or restarted, since systemd does not run"
-                " here: 'hx-gateway-db verify' on the live host does the checks."
+                " here: 'hx-gateway-db apply' on the live host finishes."
             )
         return "The gateway is wired to its database."
 

@@ -73,6 +73,18 @@ def test_a_local_database_is_made_and_made_again_by_nobody(machine: Machine, deb
     assert_a_virtual_key_works(machine)
 
 
+def test_a_local_database_needs_no_network(machine: Machine, deb: Path) -> None:
+    assert len(machine.read("/proc/net/route").splitlines()) == 1, "there is a route"
+    assert machine.run(["getent", "hosts", "deb.debian.org"], check=False).stdout == ""
+    before = main_pids(machine)
+    preseed(machine, {"database": "later"})
+    machine.install(deb)
+    assert main_pids(machine) == before
+    preseed(machine, {"database": "local"})
+    reconfigure(machine)
+    assert_a_virtual_key_works(machine)
+
+
 def log(machine: Machine) -> str:
     return machine.run(["ls", "/var/log/postgresql"]).stdout.split()[0]
 

@@ -1,5 +1,6 @@
 """debconf with a database of its own, for the package's config and postinst as they are."""
 
+import json
 import os
 import re
 import shutil
@@ -128,6 +129,27 @@ class Debconf:
             check=True,
         )
 
+    def purge(self, state: str) -> list[str]:
+        """What dpkg runs to purge the package, whose state file holds `state`, as root.
+
+        Returns the commands that were run on the servers.
+        """
+        folder = self._folder / "var-lib/hx-gateway-db"
+        folder.mkdir(parents=True)
+        (folder / "state").write_text(state)
+        commands = self._folder / "commands"
+        commands.write_text("")
+        for name in ("runuser", "redis-cli"):
+            self._write_script(name, f'#!/bin/sh\necho {name} "$@" >>"{commands}"\n')
+        mount = 'mount --bind "$1" /var/lib && shift && exec "$@"'
+        frontend = ["/usr/share/debconf/frontend", str(self._folder / "hx-gateway-db.postrm")]
+        subprocess.run(
+            ["unshare", "--mount", "sh", "-c", mount, "sh", folder.parent, *frontend, "purge"],
+            env=self._environment({"DEBIAN_FRONTEND": "noninteractive"}),
+            check=True,
+        )
+        return commands.read_text().splitlines()
+
     def keep_password_backups(self) -> None:
         """Configure debconf as an administrator may: a backup of passwords.dat too."""
         text = self._configuration.read_text()
@@ -135,15 +157,41 @@ class Debconf:
         self._configuration.write_text(text.replace("Backup: false", "Backup: true"))
 
     def dialog(
-        self, old_version: str = "", priority: str = "high", frontend: str = "teletype"
+        self,
+        old_version: str = "",
+        priority: str = "high",
+        frontend: str = "teletype",
+        **environment: str,
     ) -> "pexpect.spawn[str]":
         """The same on a terminal."""
-        return self._spawn(self._postinst(old_version), frontend, priority)
+        return self._spawn(self._postinst(old_version), frontend, priority, environment)
+
+    def edit(
+        self, *conversation: tuple[str, str], old_version: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """The same at low priority with an editor, for which see editor.py."""
+        (self._folder / "conversation").write_text(json.dumps(conversation))
+        editor = f"{sys.executable} {PROJECT / 'tests/package/editor.py'} {self._folder}"
+        return self.configure(
+            old_version, DEBIAN_FRONTEND="editor", DEBIAN_PRIORITY="low", EDITOR=editor
+        )
+
+    @property
+    def pages(self) -> list[str]:
+        """What the editor has been shown, without the answers."""
+        return list(json.loads((self._folder / "pages").read_text()))
+
+    @property
+    def unasked(self) -> list[list[str]]:
+        """What is left of the conversation with the editor."""
+        return list(json.loads((self._folder / "conversation").read_text()))
 
     def questions(self, *arguments: str) -> "pexpect.spawn[str]":
         """Only the questions, on a terminal with dialogs."""
         script = str(self._folder / "hx-gateway-db.config")
-        return self._spawn(["/usr/share/debconf/frontend", script, *arguments], "dialog", "high")
+        return self._spawn(
+            ["/usr/share/debconf/frontend", script, *arguments], "dialog", "high", {}
+        )
 
     @property
     def given(self) -> dict[str, str]:
@@ -183,9 +231,11 @@ class Debconf:
         script = self._folder / "hx-gateway-db.postinst"
         return ["/usr/share/debconf/frontend", str(script), *arguments]
 
-    def _spawn(self, command: list[str], frontend: str, priority: str) -> "pexpect.spawn[str]":
-        more = {"DEBIAN_FRONTEND": frontend, "DEBIAN_PRIORITY": priority, "TERM": "xterm"}
-        environment: Any = self._environment(more)  # the stub knows only os.environ's class
+    def _spawn(
+        self, command: list[str], frontend: str, priority: str, more: Mapping[str, str]
+    ) -> "pexpect.spawn[str]":
+        ours = {"DEBIAN_FRONTEND": frontend, "DEBIAN_PRIORITY": priority, "TERM": "xterm"}
+        environment: Any = self._environment({**ours, **more})  # the stub wants os.environ's class
         return pexpect.spawn(
             command[0],
             command[1:],

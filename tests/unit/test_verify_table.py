@@ -76,7 +76,7 @@ def test_colour_repeats_what_the_word_says() -> None:
         ([OK], "All well, in 1.2 s."),
         ([OK, WARNING], "All well but for 1 warning, in 1.2 s."),
         ([WARNING, WARNING], "All well but for 2 warnings, in 1.2 s."),
-        ([OK, WARNING, FAILED], "1 of 3 checks failed, in 1.2 s."),
+        ([OK, WARNING, FAILED], "1 of 3 checks failed (wrapper.unit), in 1.2 s."),
     ],
 )
 def test_how_it_ended(rows: list[Row], sentence: str) -> None:
