@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from bench import installation
 from bench.measure import Sample, take_turns
 from bench.table import Row
 from hx_gateway_db import env_file
@@ -24,7 +24,6 @@ from hx_gateway_db.layout import GATEWAY_GROUP, UNITS, Layout, database_drop_in
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _PEERS = Path(__file__).with_name("peers")
-_ANSIBLE = _PROJECT / "build/bench/venv"
 # As the program's first line has it; the library is the checkout's.
 _PYTHON = ("/usr/bin/python3", "-I")
 _LIBRARIES = "import yaml, jinja2, dotenv"
@@ -168,7 +167,7 @@ def _answers(folder: Path) -> Path:
 
 def _playbook(folder: Path, tree: Path) -> Callable[[str], Sample]:
     """A run of the playbook, whose recap has to have the text that it is called with."""
-    program = _ansible()
+    program = installation.python("requirements-ansible.txt").with_name("ansible-playbook")
     values = folder / "values.json"
     values.write_text(json.dumps({"root": str(tree), "gateway_group": str(_GROUP_ID), **_STEP_0}))
     command = [str(program), "--inventory", "localhost,", "--extra-vars", f"@{values}"]
@@ -178,17 +177,6 @@ def _playbook(folder: Path, tree: Path) -> Callable[[str], Sample]:
         "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
     }
     return lambda says: _run([*command, str(_PEERS / "playbook.yaml")], environment, says)
-
-
-def _ansible() -> Path:
-    """ansible-playbook of the benchmark's own, installed at first use."""
-    program = _ANSIBLE / "bin/ansible-playbook"
-    if not program.exists():
-        requirements = Path(__file__).with_name("requirements-ansible.txt")
-        pip = [str(_ANSIBLE / "bin/python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run(["/usr/bin/python3", "-m", "venv", str(_ANSIBLE)], check=True)
-        subprocess.run([*pip, "--requirement", str(requirements)], check=True, stdout=sys.stderr)
-    return program
 
 
 def _run(

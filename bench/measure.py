@@ -42,7 +42,7 @@ def take_turns(
 
 
 def figure(samples: Sequence[Sample]) -> Figure:
-    """The medians of some samples, and the spread of their elapsed times."""
+    """The medians of some samples, at least one, and the spread of their elapsed times."""
     elapsed = [sample.seconds for sample in samples]
     return Figure(
         seconds=statistics.median(elapsed),

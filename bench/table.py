@@ -28,8 +28,29 @@ class Row:
         return self.peers.seconds / self.ours.seconds
 
 
-def text(rows: Iterable[Row]) -> str:
-    """The table in Markdown, ratios first."""
+@dataclass(frozen=True)
+class Count:
+    """How many `of` some cases we and a peer have got right."""
+
+    name: str
+    ours: int
+    peer: str
+    peers: int
+    of: int
+    target: str = ""
+    remark: str = ""
+
+
+def text(rows: Iterable[Row | Count]) -> str:
+    """The tables in Markdown: times, ratios first, and then what was counted."""
+    rows = list(rows)
+    times = [row for row in rows if isinstance(row, Row)]
+    counts = [row for row in rows if isinstance(row, Count)]
+    tables = [_times(times)] if times else []
+    return "\n\n".join([*tables, *([_counts(counts)] if counts else [])])
+
+
+def _times(rows: Iterable[Row]) -> str:
     lines = [
         "| ratio | what | size | ours | peer | peer's | target |",
         "|---:|---|---|---|---|---|---|",
@@ -42,9 +63,22 @@ def text(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(rows: Iterable[Row], path: Path) -> None:
+def _counts(rows: Iterable[Count]) -> str:
+    lines = ["| ours | peer's | of | what | peer | target |", "|---:|---:|---:|---|---|---|"]
+    lines += [
+        f"| {row.ours} | {row.peers} | {row.of} | {row.name} | {row.peer}"
+        f" | {'; '.join(filter(None, (row.target, row.remark)))} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def write(rows: Iterable[Row | Count], path: Path) -> None:
     """Write the rows as a JSON list of objects; times in seconds, memory in MiB."""
-    report = [asdict(row) | {"ratio": round(row.ratio, 3)} for row in rows]
+    report = [
+        asdict(row) | ({"ratio": round(row.ratio, 3)} if isinstance(row, Row) else {})
+        for row in rows
+    ]
     path.write_text(json.dumps(report, indent=1) + "\n")
 
 

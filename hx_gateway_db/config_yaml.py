@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from hx_gateway_db.redis_use import RedisUse
-from hx_gateway_db.yaml_edit import Path, Scalar, SetKey, edit, lookup_each, restore
+from hx_gateway_db.yaml_edit import Path, ReadText, Scalar, SetKey, restore
 
 FLAGS = (
     ("general_settings", "disable_spend_logs"),
@@ -85,7 +85,7 @@ def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     if present.origin and gone:
         text = restore(text, present.origin.pristine, gone)
     operations = [SetKey(path, value) for path, value in wanted.items() if path not in edited]
-    return Wired(edit(text, operations), tuple(notes))
+    return Wired(_read(text).edit(operations), tuple(notes))
 
 
 def unwired(text: bytes, present: Present) -> bytes:
@@ -93,7 +93,7 @@ def unwired(text: bytes, present: Present) -> bytes:
     if present.origin:
         left = _left(_found(text), present)
         text = restore(text, present.origin.pristine, _taken_back(left, present))
-    return edit(text, [SetKey(path, True) for path in FLAGS])
+    return _read(text).edit([SetKey(path, True) for path in FLAGS])
 
 
 def pristine(text: bytes, present: Present) -> bytes:
@@ -154,10 +154,16 @@ def overrides_cache(text: bytes) -> bool:
     return _found(text)[CACHE_URL] not in (None, f"{REFERENCE}REDIS_URL")
 
 
-# One pass over a text serves all questions about it: a long one takes seconds.
+# One pass over a text serves its edit and all questions about it: a long one takes seconds.
+@lru_cache(maxsize=2)
+def _read(text: bytes) -> ReadText:
+    return ReadText(text, (*_OURS, *_READ))
+
+
 @lru_cache(maxsize=2)
 def _found(text: bytes) -> Mapping[Path, object]:
-    return MappingProxyType(lookup_each(text, (*_OURS, *_READ)))
+    read = _read(text)
+    return MappingProxyType({path: read.lookup(path) for path in (*_OURS, *_READ)})
 
 
 def _values(use: RedisUse, own_cache: bool) -> dict[Path, Scalar]:

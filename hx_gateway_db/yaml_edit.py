@@ -30,13 +30,13 @@ from hx_gateway_db.yaml_splice import (
 
 __all__ = [
     "Path",
+    "ReadText",
     "RemoveKey",
     "Scalar",
     "SetKey",
     "YamlRefusal",
     "edit",
     "lookup",
-    "lookup_each",
     "restore",
 ]
 
@@ -61,6 +61,24 @@ class RemoveKey:
 Operation = SetKey | RemoveKey
 
 
+class ReadText:
+    """YAML text that has been read once: looking up and editing `paths` share that one pass.
+
+    No path may lead on from another. Raises YamlRefusal when the text can't be read safely.
+    """
+
+    def __init__(self, text: bytes, paths: Sequence[Path]) -> None:
+        self._outline = Outline(text, paths)
+
+    def lookup(self, path: Path) -> object:
+        """What LiteLLM's `safe_load` reads at `path`: see `lookup`."""
+        return value_at(self._outline, path)
+
+    def edit(self, operations: Sequence[Operation]) -> bytes:
+        """The text with the operations, on keys that were read, carried out: see `edit`."""
+        return apply_splices(self._outline.text, _edit_splices(self._outline, operations))
+
+
 def edit(text: bytes, operations: Sequence[Operation]) -> bytes:
     """Given YAML text, return it with the operations carried out and all else unchanged.
 
@@ -68,8 +86,7 @@ def edit(text: bytes, operations: Sequence[Operation]) -> bytes:
     YamlRefusal when LiteLLM can't read the text or the change can't be made and proven, ValueError
     when the operations contradict each other.
     """
-    outline = Outline(text, [operation.path for operation in operations])
-    return apply_splices(text, _edit_splices(outline, operations))
+    return ReadText(text, [operation.path for operation in operations]).edit(operations)
 
 
 def restore(text: bytes, original: bytes, paths: Sequence[Path]) -> bytes:
@@ -103,13 +120,7 @@ def lookup(text: bytes, path: Path) -> object:
 
     Raise YamlRefusal when the text can't be read safely.
     """
-    return lookup_each(text, [path])[path]
-
-
-def lookup_each(text: bytes, paths: Sequence[Path]) -> dict[Path, object]:
-    """`lookup` for several paths at once."""
-    outline = Outline(text, paths)
-    return {path: value_at(outline, path) for path in paths}
+    return ReadText(text, [path]).lookup(path)
 
 
 def _edit_splices(outline: Outline, operations: Sequence[Operation]) -> Alternative:

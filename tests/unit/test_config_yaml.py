@@ -52,6 +52,23 @@ def test_the_master_key_is_found_where_litellm_finds_it(
     assert master_key(text, environment) == key
 
 
+def test_questions_and_the_edit_share_one_pass_and_the_proof_is_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes: list[bytes] = []
+
+    class Counted(yaml.CSafeLoader):
+        def __init__(self, stream: bytes) -> None:
+            passes.append(stream)
+            super().__init__(stream)
+
+    monkeypatch.setattr(yaml, "CSafeLoader", Counted)
+    text = b"general_settings: {master_key: sk-2, a: 1}\n"
+    assert master_key(text, {}) == "sk-2"
+    left = wired(text, RedisUse(), Present()).text
+    assert passes == [text, left]
+
+
 def test_a_database_url_in_the_configuration_is_noticed() -> None:
     assert not overrides_database(TEXT)
     assert overrides_database(b"general_settings:\n  database_url: os.environ/X\n")
