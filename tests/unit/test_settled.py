@@ -409,3 +409,14 @@ def test_status_on_a_tree_loads_neither_servers_nor_http_nor_templates(wired: Pa
 def test_a_rollback_on_a_tree_needs_no_library_of_the_servers(wired: Path) -> None:
     modules = imported_by("--root", str(wired), "rollback")
     assert modules & {"psycopg", "redis"} == set()
+
+
+def test_what_is_settled_without_systemd_is_not_settled_where_it_runs(
+    wired: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = read_host(wired).files
+    monkeypatch.setattr(settled, "SYSTEMD_RUNS", wired / "nowhere")
+    in_a_chroot = settled._digest(Path("/"), {}, files)
+    monkeypatch.setattr(settled, "SYSTEMD_RUNS", wired)
+    assert settled._digest(Path("/"), {}, files) != in_a_chroot
+    assert settled._digest(wired, {}, files) == in_a_chroot
