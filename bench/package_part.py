@@ -166,9 +166,11 @@ def _above_the_floor(
     phase: str,
     parts: Mapping[str, float],
 ) -> Row:
-    ours, floor = files.figure(phase), empty.figure(phase)
-    alone = plain.figure(phase).seconds - floor.seconds
-    remark = f"{ours.seconds - floor.seconds:+.2f} s; {alone:+.2f} s with debhelper's scripts alone"
+    ours, floor, alone = (contender.figure(phase) for contender in (files, empty, plain))
+    remark = (
+        f"{_above(ours, floor)} above it, of that {_above(alone, floor)} for the files with"
+        " debhelper's scripts alone"
+    )
     if phase == "install":
         remark += "; alone, " + ", ".join(
             f"{what} takes {seconds * 1000:.0f} ms" for what, seconds in parts.items()
@@ -184,6 +186,11 @@ def _above_the_floor(
     )
 
 
+def _above(ours: Figure, floor: Figure) -> str:
+    seconds, cpu = ours.seconds - floor.seconds, ours.cpu_seconds - floor.cpu_seconds
+    return f"{seconds:.2f} s ({cpu:.2f} s CPU)"
+
+
 def _beside_dbconfig(local: _Contender, dbconfig: _Contender, phase: str) -> Row:
     return Row(
         f"{phase} of the .deb, with a database on this machine",
@@ -192,6 +199,9 @@ def _beside_dbconfig(local: _Contender, dbconfig: _Contender, phase: str) -> Row
         "a small package that uses dbconfig-common",
         dbconfig.figure(phase),
         "faster than dbconfig-common",
+        "its way to a changed answer dumps the database and makes it anew"
+        if phase == "reconfigure"
+        else "",
     )
 
 

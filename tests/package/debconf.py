@@ -19,7 +19,10 @@ _RECORDER = """\
 #!/bin/sh
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
 case $1 in
-answers) cat "{folder}/host" ;;
+answers)
+    echo asked >>"{folder}/asked"
+    cat "{folder}/host"
+    ;;
 apply)
     shift
     echo "$@" >"{folder}/arguments"
@@ -208,6 +211,11 @@ class Debconf:
     def attempts(self) -> list[str]:
         """The command lines of every `hx-gateway-db apply`."""
         return (self._folder / "history").read_text().splitlines()
+
+    @property
+    def asked(self) -> int:
+        """How often the command was asked what is on the host."""
+        return len((self._folder / "asked").read_text().splitlines())
 
     def occurrences(self, text: str) -> list[str]:
         """The names of debconf's files that hold `text`."""

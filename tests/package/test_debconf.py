@@ -189,6 +189,15 @@ def test_a_password_is_not_in_debconfs_backups_after_the_trigger(debconf: Debcon
     assert debconf.occurrences("secret") == []
 
 
+def test_the_trigger_reads_nothing_of_the_host(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
+    debconf.configure()
+    before = debconf.asked
+    debconf.run_trigger()
+    assert debconf.asked == before
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_a_password_that_waits_for_the_next_run_outlives_the_trigger(
     debconf: Debconf, failed: bool
