@@ -37,11 +37,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The text as edited, with its measurement; or why there is none."""
+    """The text as edited, with its measurement; or why there is none.
+
+    `finished` is false when the time was over.
+    """
 
     edited: bytes | None
     sample: Sample | None
     refusal: str = ""
+    finished: bool = True
 
 
 def ours() -> Contender:
@@ -87,8 +91,8 @@ def peers() -> list[Contender]:
 def run(contender: Contender, texts: Sequence[bytes], seconds: float = 300) -> list[Outcome]:
     """Let one process edit the texts, one after the other.
 
-    A text on which the process dies, or is at work when `seconds` are over, has that as its
-    refusal; another process does the rest.
+    A text on which the process dies has that as its refusal; one that it is at work on when
+    `seconds` are over is not finished. Another process does the rest.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number:04}.yaml") for number in range(len(texts))]
@@ -96,36 +100,41 @@ def run(contender: Contender, texts: Sequence[bytes], seconds: float = 300) -> l
             path.write_bytes(text)
         left = paths
         while left:
-            how = _run_process([*contender.command, folder, *contender.arguments], seconds)
+            status = _run_process([*contender.command, folder, *contender.arguments], seconds)
             left = [path for path in left if not _is_done(path)]
-            if left:
-                left[0].with_suffix(".refused").write_text(how)
+            if left and status is None:
+                left[0].with_suffix(".unfinished").write_text(f"no end in {seconds:.0f} seconds")
+            elif left:
+                left[0].with_suffix(".refused").write_text(f"exit status {status}")
             for path in paths:
                 if _is_done(path):
                     path.unlink(missing_ok=True)
         return [_outcome(path) for path in paths]
 
 
-def _run_process(command: Sequence[str], seconds: float) -> str:
-    """How the process ended."""
+def _run_process(command: Sequence[str], seconds: float) -> int | None:
+    """The exit status; None when the process was at work for longer than `seconds`."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=_HERE.parent, stdout=quiet, stderr=quiet)
     try:
-        return f"exit status {process.wait(seconds)}"
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return f"no end in {seconds:.0f} seconds"
+        return None
 
 
 def _is_done(path: Path) -> bool:
-    return path.with_suffix(".out").exists() or path.with_suffix(".refused").exists()
+    return any(path.with_suffix(end).exists() for end in (".out", ".refused", ".unfinished"))
 
 
 def _outcome(path: Path) -> Outcome:
-    refusal, edited = path.with_suffix(".refused"), path.with_suffix(".out")
+    refusal, unfinished = path.with_suffix(".refused"), path.with_suffix(".unfinished")
     if refusal.exists():
         return Outcome(None, None, refusal.read_text())
+    if unfinished.exists():
+        return Outcome(None, None, unfinished.read_text(), finished=False)
+    edited = path.with_suffix(".out")
     sample = Sample(**json.loads(path.with_suffix(".json").read_text()))
     return Outcome(edited.read_bytes(), sample)
 
