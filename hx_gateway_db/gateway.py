@@ -212,6 +212,9 @@ def check_cache(master_key: str, redis: Redis) -> None:
     """See that LiteLLM reaches its cache in Redis. Raises ProofFailed."""
     answer = _answer(refusals.CACHE, LITELLM_PORT, "GET", "/cache/ping", master_key)
     if answer.status != 200:
+        # LiteLLM finds out that a Redis that was restarted has closed a connection by using it.
+        answer = _answer(refusals.CACHE, LITELLM_PORT, "GET", "/cache/ping", master_key)
+    if answer.status != 200:
         raise ProofFailed(refusals.cache_refused(redis, answer.message))
 
 

@@ -6,7 +6,6 @@ The password itself never reaches the server, nor so its log: only what it is ch
 """
 
 import json
-import pwd
 import subprocess
 import sys
 import time
@@ -50,15 +49,6 @@ class _Wanted:
     database: str
     schema: str
     changed: Sequence[str]
-
-
-def server_here(port: int) -> bool:
-    """Whether a PostgreSQL server of this machine can be administered through its socket."""
-    try:
-        pwd.getpwnam(_SUPERUSER)
-        return "failure" not in _as_superuser({"port": port})
-    except KeyError:
-        return False
 
 
 def provision(postgres: Postgres) -> tuple[str, ...]:
@@ -127,15 +117,12 @@ def _serve(request: dict[str, Any]) -> list[str]:
             return psycopg.connect(dbname=database, user=_SUPERUSER, port=port, autocommit=True)
         except psycopg.OperationalError:
             raise Refused(
-                f"no PostgreSQL server of this machine answers on port {port}: install it with"
-                " 'apt install postgresql', or choose an existing database."
+                _no_server(port)
                 if database == _SUPERUSER
                 else f"{place} does not let its superuser into the database {database}."
             ) from None
 
     with connect("postgres") as connection:
-        if "wanted" not in request:
-            return []
         return list(_provision(connection, _Wanted(**request["wanted"]), connect, place))
 
 
@@ -163,10 +150,19 @@ def _as_superuser(request: dict[str, object]) -> dict[str, list[str]]:
         )
         answer: dict[str, list[str]] = json.loads(result.stdout)
         return answer
+    except LookupError:  # there is no such user of the operating system
+        return {"failure": [_no_server(request["port"])]}
     except subprocess.TimeoutExpired:
         return {"failure": [f"PostgreSQL did not make role and database within {_SECONDS} s."]}
     except json.JSONDecodeError:
         return {"failure": ["making role and database came to no end: look at PostgreSQL's log."]}
+
+
+def _no_server(port: object) -> str:
+    return (
+        f"no PostgreSQL server of this machine answers on port {port}: install it with"
+        " 'apt install postgresql', or choose an existing database."
+    )
 
 
 def _cured_by_an_administrator(postgres: Postgres) -> bool:

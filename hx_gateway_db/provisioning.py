@@ -1,6 +1,7 @@
 """What LiteLLM needs on the servers, made by whoever administers them: this machine's own servers
 as root can, others with an administrator's login; or the commands for an administrator."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from hx_gateway_db.host import Host
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.redis_rule import DEFAULT_USER
 from hx_gateway_db.settings import Redis, Settings
+
+_CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ def provision(settings: Settings, given: Mapping[str, str], host: Host, progress
 
 
 def server_here(settings: Settings) -> bool:
-    """Whether a PostgreSQL server of this machine can be administered through its socket."""
-    from hx_gateway_db import postgres_administration
-
-    return postgres_administration.server_here(settings.postgres.port)
+    """Whether a PostgreSQL server of this machine answers on its socket, where root makes roles."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_SECONDS)
+        # libpq's own choice on Debian.
+        path = f"/var/run/postgresql/.s.PGSQL.{settings.postgres.port}"
+        return connection.connect_ex(path) == 0
 
 
 def commands(settings: Settings) -> str:

@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
+from hx_gateway_db import gateway
 from hx_gateway_db.gateway import NotAnswering, ProofFailed, call, models
+from hx_gateway_db.settings import Redis
 
 
 class Server:
@@ -95,3 +97,14 @@ def test_what_speaks_no_http_is_said_in_one_line(servers: list[Server]) -> None:
     servers.append(Server(b"220 mail.example.org ESMTP\r\n"))
     with pytest.raises(NotAnswering, match="ends the connection without an HTTP answer"):
         call(servers[0].port, "GET", "/")
+
+
+@pytest.mark.parametrize(("answers", "reached"), [((503, 200), True), ((503, 503), False)])
+def test_a_connection_that_redis_has_closed_is_no_failure_of_the_cache(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...], reached: bool
+) -> None:
+    left = list(answers)
+    monkeypatch.setattr(gateway, "call", lambda *_, **__: gateway.Answer(left.pop(0), {}, "closed"))
+    with nullcontext() if reached else pytest.raises(ProofFailed, match="does not reach"):
+        gateway.check_cache("sk-master", Redis("r1"))
+    assert left == []
