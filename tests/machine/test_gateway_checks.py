@@ -13,6 +13,8 @@ import pytest
 from tests.machine.installation import GATEWAY_ENV
 from tests.machine.machine import BASE, CONFIG_YAML, LITELLM_UNIT, WRAPPER_UNIT, Machine
 
+ONE_RELEASE_A_DAY = True
+
 VENV = BASE / "gateway/venv"
 PYTHON = VENV / "bin/python3"
 PREPARE = "run 'hx-gateway-db apply --prepare-prisma'"

@@ -30,6 +30,8 @@ from tests.machine.postgres_servers import (
     warning,
 )
 
+ONE_RELEASE_A_DAY = True
+
 NAMED = "PostgreSQL at db.hx.test:5432"
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 ODD = """o'd"d $\\{role} é:'x'; %s=--"""

@@ -15,6 +15,8 @@ import pytest
 from tests.machine.installation import DROP_INS, GATEWAY_ENV, make_database, new_key
 from tests.machine.machine import BASE, LITELLM_UNIT, LITELLM_URL, Machine
 
+ONE_RELEASE_A_DAY = True
+
 GATEWAY = BASE / "gateway"
 PREPARATIONS = "/var/lib/hx-gateway-db-prisma"
 SITE = f"/etc/systemd/system/{LITELLM_UNIT}.d/10-prisma.conf"

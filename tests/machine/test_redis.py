@@ -31,6 +31,8 @@ from tests.machine.redis_servers import (
 )
 from tests.machine.strangers import BUSY, ELSEWHERE, FULL, SILENT, SSH, TRICKLING, WEB
 
+ONE_RELEASE_A_DAY = True
+
 PASSWORD = "pa ss:w/%#?&+ä;$\\\"'@€"
 
 INSPECT = """

@@ -13,6 +13,8 @@ import pytest
 from tests.machine.installation import UNITS, existing, make_database, preseed
 from tests.machine.machine import CONFIG_YAML, LITELLM_URL, MASTER_KEY, Machine
 
+ONE_RELEASE_A_DAY = True
+
 LITELLM, WRAPPER = UNITS
 PASSWORD = "correct horse"
 ML_ENV = "/etc/hx-gateway/ml.env"
