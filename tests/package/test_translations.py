@@ -4,9 +4,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import pexpect
 import polib
 import pytest
 from wcwidth import wcswidth
+
+from tests.package.debconf import Debconf
 
 PO = Path(__file__).resolve().parents[2] / "debian/po"
 LANGUAGES = ("de", "es", "fr", "it", "ja", "pt_BR")
@@ -93,3 +96,22 @@ def test_the_choices_of_a_question_stay_different_and_no_comma_cuts_one(
     for translated in choices.values():
         assert len(set(translated)) == len(translated)
         assert not [choice for choice in translated if re.search(r"(?<!\\),", choice)]
+
+
+def test_a_translated_dialog_leads_to_the_same_answers(
+    debconf: Debconf, language: str, translation: polib.POFile
+) -> None:
+    debconf.install_command()
+    # With its encoding: a C locale says none that debconf could convert to.
+    dialog = debconf.dialog(LANGUAGE=f"{language}.UTF-8")
+    prompts = {entry.msgid: entry.msgstr for entry in translation}
+    for prompt, reply in (
+        ("Database for the gateway:", "2"),
+        ("PostgreSQL server's host name or address:", "db1"),
+        ("Database user's password:", "secret"),
+    ):
+        dialog.expect_exact(prompts[prompt])
+        dialog.sendline(reply)
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["DATABASE"] == "existing"
+    assert (debconf.given["PG_HOST"], debconf.given["PG_PASS"]) == ("db1", "secret")
