@@ -36,7 +36,7 @@ check: $(VENV)/ready ## The tests that take seconds and need no root
 test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check
 	$(MAKE) deb
-	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --durations 10 \
+	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 3 --dist loadgroup --durations 10 \
 	    tests/package tests/machine tests/faults
 
 faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; an hour)
