@@ -104,7 +104,7 @@ def test_in_readline_the_edits_are_shown_and_decided(
 @pytest.mark.parametrize("kind", READLINES)
 @pytest.mark.parametrize(
     ("reply", "attempts", "status"),
-    [("Try again", 2, 0), ("Try it in spite of this", 2, 0), (ABORT, 1, 3)],
+    [("Try again", 2, 0), ("Try anyway", 2, 0), (ABORT, 1, 3)],
 )
 def test_in_readline_a_failed_check_is_shown_and_decided(
     debconf: Debconf, kind: str, reply: str, attempts: int, status: int
@@ -159,7 +159,7 @@ def test_in_an_editor_a_failed_check_is_shown_and_an_administrator_can_log_in(
     debconf.command_ends_with(3, 0, found=MISSING)
     done = debconf.edit(
         *EVERY_QUESTION,
-        (FAILED_CHECK, "Log in as the server's administrator once"),
+        (FAILED_CHECK, "Administrator login"),
         ("PostgreSQL administrator's name:", "dba"),
         ("PostgreSQL administrator's password:", 'a "quoted" word'),
         ("Redis administrator's name:", ""),

@@ -16,6 +16,8 @@ LANGUAGES = ("de", "es", "fr", "it", "ja", "pt_BR")
 # debconf breaks lines for a dialog of 80 columns here, also those that begin with a blank.
 _VERBATIM_COLUMNS = 69
 _PROMPT_COLUMNS = 70
+# In a dialog of 40 columns more of a choice is cut off.
+_CHOICE_COLUMNS = 19
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -84,7 +86,7 @@ def test_lines_that_are_kept_as_they_are_fit_into_a_dialog(translation: polib.PO
     assert [line for line in kept if wcswidth(line) > _VERBATIM_COLUMNS] == []
 
 
-def test_the_choices_of_a_question_stay_different_and_no_comma_cuts_one(
+def test_the_choices_of_a_question_stay_different_and_short_and_no_comma_cuts_one(
     translation: polib.POFile,
 ) -> None:
     choices: dict[str, list[str]] = {}
@@ -96,6 +98,7 @@ def test_the_choices_of_a_question_stay_different_and_no_comma_cuts_one(
     for translated in choices.values():
         assert len(set(translated)) == len(translated)
         assert not [choice for choice in translated if re.search(r"(?<!\\),", choice)]
+        assert all(wcswidth(choice) <= _CHOICE_COLUMNS for choice in translated)
 
 
 def test_a_translated_dialog_leads_to_the_same_answers(
