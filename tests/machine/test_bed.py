@@ -23,6 +23,8 @@ from tests.machine.machine import (
     Response,
 )
 
+ONE_RELEASE_A_DAY = True
+
 CHAT = "/v1/chat/completions"
 PASSWORD = "p@ss:w/%#?&+ ä;$\\\"'"
 

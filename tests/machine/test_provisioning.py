@@ -16,6 +16,8 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import Machine
 
+ONE_RELEASE_A_DAY = True
+
 DROP_IN = "/etc/systemd/system/redis-server.service.d/hx-gateway-db.conf"
 
 
