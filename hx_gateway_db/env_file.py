@@ -133,8 +133,12 @@ def _agreed(text: str) -> dict[str, str]:
 
 
 def _by_dotenv(text: str) -> Mapping[str, str | None]:
+    import logging
+
     from dotenv import dotenv_values
 
+    # It warns of each line that it can't read; of those that matter to us we say so ourselves.
+    logging.getLogger("dotenv.main").disabled = True
     return dotenv_values(stream=StringIO(text), interpolate=False)
 
 

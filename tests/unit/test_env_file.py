@@ -99,3 +99,10 @@ def test_a_kept_value_that_the_two_readers_read_differently_is_written_anew() ->
     merged = env_file.merge(mine, FRESH, WITH_REDIS, ("DATABASE_URL",))
     assert values(merged)["DATABASE_URL"] == "postgresql://u:p@h:5432/d"
     assert "\\" not in merged
+
+
+def test_of_a_line_that_python_dotenv_can_not_read_it_says_nothing_by_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    merge("no assignment at all, (\n", FRESH)
+    assert caplog.messages == []
