@@ -4,6 +4,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hx_gateway_db.programs import captured
+
 _SECONDS = 20.0
 
 
@@ -39,16 +41,7 @@ def owner(root: Path, path: PurePosixPath) -> Owner | None:
 def _dpkg_query(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", *arguments]
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            check=False,
-        )
+        return captured(command, _SECONDS, {"PATH": "/usr/bin:/bin", "LC_ALL": "C"})
     except subprocess.TimeoutExpired:
         raise NotAsked(f"dpkg-query did not answer in {_SECONDS:.0f} s") from None
     except OSError as error:

@@ -15,6 +15,7 @@ from threading import Thread
 
 from hx_gateway_db.errors import RolledBack
 from hx_gateway_db.layout import SYSTEMD_RUNS
+from hx_gateway_db.programs import captured
 
 _RESTART_SECONDS = 150.0
 _QUERY_SECONDS = 20.0
@@ -249,15 +250,7 @@ def journal(name: str, lines: int = 12, minutes: int = 0) -> str:
 
 def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
+        return captured(command, seconds)
     except subprocess.TimeoutExpired:
         raise ServiceFailed(f"'{' '.join(command)}' did not end in {seconds:.0f} s.") from None
     except OSError as error:
