@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -134,26 +135,31 @@ systemctl stop {unit}
 """
 
 
-def kill_in_mid_apply(machine: Machine, unit: str) -> None:
+@contextmanager
+def killed_in_mid_apply(machine: Machine, unit: str) -> Iterator[None]:
+    """An apply in here loses this server when it has begun to write; afterwards it runs again."""
     script = KILLED_AT_THE_JOURNAL.format(state=STATE, unit=unit)
-    machine.run(["systemd-run", "--quiet", "--collect", "sh", "-c", script])
+    machine.run(["systemd-run", "--quiet", "--collect", "--unit=killer", "sh", "-c", script])
+    yield
+    # A kill that the apply has seen may still have its stop before it.
+    killing = ["systemctl", "is-active", "--quiet", "killer"]
+    machine.wait_until(lambda: machine.run(killing, check=False).returncode != 0, 60)
+    machine.run(["systemctl", "restart", unit])
 
 
 def test_a_database_that_goes_after_the_check_costs_no_running_gateway(machine: Machine) -> None:
     cluster = machine.run(["sh", "-c", "ls /etc/postgresql"]).stdout.strip()
     pids = [machine.main_pid(unit) for unit in UNITS]
-    kill_in_mid_apply(machine, f"postgresql@{cluster}-main.service")
-    said = apply(machine, CHANGE, status=3)
+    with killed_in_mid_apply(machine, f"postgresql@{cluster}-main.service"):
+        said = apply(machine, CHANGE, status=3)
     assert "Everything is as it was." in said
     assert [machine.main_pid(unit) for unit in UNITS] == pids
-    machine.run(["systemctl", "restart", f"postgresql@{cluster}-main.service"])
 
 
 def test_a_redis_that_goes_after_the_check_costs_no_running_gateway(machine: Machine) -> None:
     pids = [machine.main_pid(unit) for unit in UNITS]
-    kill_in_mid_apply(machine, "redis-server.service")
-    said = apply(machine, CHANGE + "CACHE=true\n", status=3)
-    machine.run(["systemctl", "restart", "redis-server"])
+    with killed_in_mid_apply(machine, "redis-server.service"):
+        said = apply(machine, CHANGE + "CACHE=true\n", status=3)
     # One that is about to end accepts a connection and closes it.
     assert re.search("Redis at 127.0.0.1:6379 (refuses connections|closes the connection)", said)
     assert [machine.main_pid(unit) for unit in UNITS] == pids
