@@ -7,14 +7,17 @@ could take a new key they are tried in turn, each proven the same way.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 from yaml.events import ScalarEvent, SequenceStartEvent
 
 from hx_gateway_db.yaml_events import Node, Outline, Path
+from hx_gateway_db.yaml_excerpt import Excerpt, excerpt
 from hx_gateway_db.yaml_plan import Plan, proven, value_at
 from hx_gateway_db.yaml_reading import YamlRefusal, construct
 from hx_gateway_db.yaml_splice import (
@@ -68,15 +71,39 @@ class ReadText:
     """
 
     def __init__(self, text: bytes, paths: Sequence[Path]) -> None:
-        self._outline = Outline(text, paths)
+        self._text = text
+        self._paths = paths
+        if self._part is None:
+            _ = self._whole
+
+    @cached_property
+    def _part(self) -> tuple[Excerpt, Outline] | None:
+        """What of the text is enough to look at, if it can be told from the rest."""
+        part = excerpt(self._text, {path[0] for path in self._paths})
+        if part:
+            with suppress(YamlRefusal):
+                return part, Outline(part.text, self._paths, plain_lines=True)
+        return None
+
+    @cached_property
+    def _whole(self) -> Outline:
+        return Outline(self._text, self._paths)
 
     def lookup(self, path: Path) -> object:
         """What LiteLLM's `safe_load` reads at `path`: see `lookup`."""
-        return value_at(self._outline, path)
+        # What is wrong in the part is said of the whole, with the right line.
+        with suppress(YamlRefusal):
+            if self._part:
+                return value_at(self._part[1], path)
+        return value_at(self._whole, path)
 
     def edit(self, operations: Sequence[Operation]) -> bytes:
         """The text with the operations, on keys that were read, carried out: see `edit`."""
-        return apply_splices(self._outline.text, _edit_splices(self._outline, operations))
+        with suppress(YamlRefusal):
+            if self._part:
+                part, outline = self._part
+                return part.apply(_edit_splices(outline, operations))
+        return apply_splices(self._text, _edit_splices(self._whole, operations))
 
 
 def edit(text: bytes, operations: Sequence[Operation]) -> bytes:
@@ -109,10 +136,10 @@ def restore(text: bytes, original: bytes, paths: Sequence[Path]) -> bytes:
         try:
             base = Outline(reverted, paths)
             changes = _restoring_plan(base, old, paths).changes
-            return apply_splices(reverted, proven(now, goal.units, base, changes, paths))
+            return apply_splices(reverted, proven(now, goal.units, base, changes))
         except YamlRefusal:
             pass  # somebody has edited our own lines: take the keys out one by one
-    return apply_splices(text, proven(now, goal.units, now, goal.changes, paths))
+    return apply_splices(text, proven(now, goal.units, now, goal.changes))
 
 
 def lookup(text: bytes, path: Path) -> object:
@@ -126,8 +153,7 @@ def lookup(text: bytes, path: Path) -> object:
 def _edit_splices(outline: Outline, operations: Sequence[Operation]) -> Alternative:
     plan = Plan(outline)
     plan.value(outline.root, _operation_tree(operations), ())
-    paths = [operation.path for operation in operations]
-    return proven(outline, plan.units, outline, plan.changes, paths)
+    return proven(outline, plan.units, outline, plan.changes)
 
 
 def _operation_tree(operations: Sequence[Operation]) -> Tree:

@@ -3,7 +3,7 @@
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from hx_gateway_db.yaml_plain import is_plain
 from hx_gateway_db.yaml_reading import (
     BYTE_ORDER_MARK,
     LARGEST_PURE_TEXT,
@@ -104,11 +105,14 @@ class Node:
 class Outline:
     """What one pass over `text` found.
 
-    Raises YamlRefusal when LiteLLM could not read the text or the two parsers may disagree.
+    Of a text with `plain_lines` (`yaml_plain`) the parsers are known to read the same. Raises
+    YamlRefusal when LiteLLM could not read the text or the two parsers may disagree.
     """
 
-    def __init__(self, text: bytes, paths: Iterable[Path]) -> None:
+    def __init__(self, text: bytes, paths: Sequence[Path], *, plain_lines: bool = False) -> None:
         self.text = text
+        self.paths = paths
+        self.plain_lines = plain_lines
         self.fingerprints = array("q")
         self.root: Node | None = None
         self.aliased: set[str] = set()
@@ -127,11 +131,22 @@ class Outline:
             doubt = _Walk(self, _tree(paths), b"?" in text).run(text)
         except yaml.YAMLError as error:
             raise parser_refusal(error, text) from None
+        if plain_lines:
+            return
         self._doubt = doubt = doubt or doubtful_text(text)
         if doubt and len(text) > LARGEST_PURE_TEXT:
             raise doubt
         if doubt or len(text) <= ALWAYS_READ_PURELY:
             self.reading()
+
+    def after(self, text: bytes) -> "Outline":
+        """What this one's text has become, looked at for the same paths in the same way.
+
+        Raises YamlRefusal as the first look does, and where the lines are plain no more.
+        """
+        if self.plain_lines and not is_plain(text):
+            raise YamlRefusal("not every line stands for itself any more")
+        return Outline(text, self.paths, plain_lines=self.plain_lines)
 
     def find(self, path: Path) -> Node | None:
         """The node at `path` where the text itself has one, not through an alias or merge key."""

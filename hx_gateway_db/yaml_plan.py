@@ -156,7 +156,6 @@ def proven(
     units: Sequence[Unit],
     base: Outline,
     changes: Sequence[Change],
-    paths: Sequence[Path],
 ) -> Alternative:
     """The splices of `base` that lead from `before` to the units, and change nothing else.
 
@@ -167,7 +166,7 @@ def proven(
     rest = _rest(before, units)
     for splices in _attempts(changes):
         try:
-            after = Outline(apply_splices(base.text, splices), paths) if splices else base
+            after = base.after(apply_splices(base.text, splices)) if splices else base
         except YamlRefusal:
             continue
         if _rest(after, units) == rest and all(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 from yaml.events import (
     AliasEvent,
     Event,
@@ -20,6 +21,7 @@ from yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from yaml.resolver import Resolver
 
 from hx_gateway_db.errors import Refused
 
@@ -29,6 +31,9 @@ TOO_LARGE = f", and a file of more than {LARGEST_PURE_TEXT} bytes is too large t
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAPPING_END = hash(MappingEndEvent)
 SEQUENCE_END = hash(SequenceEndEvent)
+
+# A loader is both of these and a scanner, which is most of what it costs to make one.
+_RESOLVER: Any = Resolver()
 
 # Two patterns, each with a literal start, are searched nine times faster than one.
 _BLOCK_SCALAR_COMMENTS = (re.compile(rb"\|[-+0-9]{0,3}#"), re.compile(rb">[-+0-9]{0,3}#"))
@@ -69,14 +74,19 @@ def scalar_fingerprint(
     return hash((value, implicit, anchor, tag))
 
 
+def scalar_tag(value: str, implicit: tuple[bool, bool]) -> str:
+    """The tag, which says the type, that the pure `safe_load` gives a scalar without one."""
+    return str(_RESOLVER.resolve(yaml.ScalarNode, value, implicit))
+
+
 def construct(event: ScalarEvent) -> Any:
     """What the pure `safe_load` makes of a scalar. Raises YamlRefusal where it raises."""
-    loader: Any = yaml.SafeLoader("")
+    constructor: Any = SafeConstructor()
     tag = event.tag
     if tag is None or tag == "!":
-        tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+        tag = scalar_tag(event.value, event.implicit)
     try:
-        return loader.construct_object(yaml.ScalarNode(tag, event.value))
+        return constructor.construct_object(yaml.ScalarNode(tag, event.value))
     except Exception as error:  # ValueError, KeyError, ...: PyYAML raises more than YAMLError
         raise YamlRefusal(f"LiteLLM can't read this value ({error})", line_of(event)) from None
 

@@ -429,29 +429,53 @@ def test_any_bytes_are_refused_or_edited_and_never_crash(junk: bytes) -> None:
 # --- Size and hostility.
 
 
-def test_a_large_file_costs_two_passes_of_libyaml_none_of_the_pure_parser_and_little_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    passes: list[str] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The texts that PyYAML is made to read, as the parser's name and the length."""
+    texts: list[tuple[str, int]] = []
     for name in ("CSafeLoader", "SafeLoader"):
         loader = getattr(yaml, name)
 
-        class Counted(loader):  # type: ignore[misc, valid-type]
+        class Noted(loader):  # type: ignore[misc, valid-type]
             label = name
 
-            def __init__(self, stream: object) -> None:
-                passes.extend([self.label] if stream else [])
+            def __init__(self, stream: bytes) -> None:
+                texts.extend([(self.label, len(stream))] if stream else [])
                 super().__init__(stream)
 
-        monkeypatch.setattr(yaml, name, Counted)
+        monkeypatch.setattr(yaml, name, Noted)
+    return texts
+
+
+def test_of_a_large_file_with_plain_lines_only_the_sections_are_read_and_proven(
+    read: list[tuple[str, int]],
+) -> None:
     text = models(10_000)
+    section = text[text.index(b"general_settings") :]
     edited = edit(text, [SPEND_ON, SetKey(CACHE, True)])
-    assert passes == ["CSafeLoader", "CSafeLoader"]
+    assert read == [
+        ("CSafeLoader", len(text)),
+        ("CSafeLoader", len(section)),
+        ("CSafeLoader", len(section) + len(edited) - len(text)),
+    ]
     assert restore(edited, text, [SPEND, CACHE]) == text
+
+
+def test_another_large_file_costs_two_passes_of_libyaml_and_none_of_the_pure_parser(
+    read: list[tuple[str, int]],
+) -> None:
+    text = b"a: &a 1\nb: *a\n" + models(10_000)
+    edited = edit(text, [SPEND_ON, SetKey(CACHE, True)])
+    assert read == [("CSafeLoader", len(text)), ("CSafeLoader", len(edited))]
+
+
+@pytest.mark.parametrize("above", [b"", b"a: &a 1\n"])
+def test_an_edit_takes_little_memory(above: bytes) -> None:
+    text = above + models(1_000)
     tracemalloc.start()
     try:
-        edit(models(1_000), ALL)
-        assert tracemalloc.get_traced_memory()[1] < 10 * len(models(1_000))
+        edit(text, ALL)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(text)
     finally:
         tracemalloc.stop()
 
