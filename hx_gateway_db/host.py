@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from hx_gateway_db import config_yaml, drop_in, env_file
+from hx_gateway_db import drop_in, env_file
 from hx_gateway_db.answers import KEYS, from_host
-from hx_gateway_db.config_yaml import Origin
 from hx_gateway_db.edits import Left
 from hx_gateway_db.errors import InvalidSettings, Refused
 from hx_gateway_db.layout import (
@@ -28,7 +28,12 @@ from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, take
 from hx_gateway_db.state import State, load
 from hx_gateway_db.urls import parse_database_url, parse_redis_url
-from hx_gateway_db.yaml_edit import YamlRefusal
+
+if TYPE_CHECKING:
+    from hx_gateway_db.config_yaml import Origin
+
+# config_yaml is loaded where it is needed: the questions wait for "answers", and mostly have none
+# about Redis.
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,10 @@ class Host:
         return tuple(key for key in self.left.edited(self.values) if key in KEYS)
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> "Origin | None":
         """What is known of config.yaml before us, if it is the one that we edited."""
+        from hx_gateway_db.config_yaml import Origin
+
         pristine = self.files[PRISTINE_CONFIG]
         if pristine is None or self.state is None or self.state.config != self.layout.config_yaml:
             return None
@@ -179,8 +186,10 @@ def _read_settings(host: Host) -> Settings | None:
 
 def _rate_limit(host: Host) -> int:
     """What is in force: the number in config.yaml; 40-cache.conf's where that can't be read."""
+    from hx_gateway_db import config_yaml
+
     image = host.files[host.layout.config_yaml]
-    with suppress(YamlRefusal):
+    with suppress(Refused):
         if image and (limit := config_yaml.rate_limit(image.content)):
             return limit
     lines = drop_in.owned(host.text(cache_drop_in()) or "", drop_in.CACHE_LINES)
@@ -196,11 +205,13 @@ def _transaction_buffer(host: Host) -> bool:
     image, origin = host.files[host.layout.config_yaml], host.origin
     if image is None or origin is None:
         return host.buffer_ours
+    from hx_gateway_db import config_yaml
+
     try:
         if not config_yaml.transaction_buffer(image.content):
             return False
         return host.buffer_ours or not config_yaml.transaction_buffer(origin.pristine)
-    except YamlRefusal:
+    except Refused:
         return host.buffer_ours
 
 

@@ -1,5 +1,7 @@
 """Settings to the text of the files that the package writes, through Jinja2 templates."""
 
+from functools import cache
+
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hx_gateway_db.layout import TEMPLATES, Layout
@@ -82,7 +84,13 @@ def redis_user_drop_in(command: str) -> str:
 
 
 def _render(name: str, **values: object) -> str:
-    environment = Environment(
+    return _templates().get_template(name).render(**values)
+
+
+@cache
+def _templates() -> Environment:
+    """One for all renderings, as it keeps what it has compiled."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -90,4 +98,3 @@ def _render(name: str, **values: object) -> str:
         lstrip_blocks=True,
         autoescape=False,
     )
-    return environment.get_template(name).render(**values)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import pexpect
 
 PROJECT = Path(__file__).resolve().parents[2]
+STATE = "/var/lib/hx-gateway-db/state"
 SYSTEM_CONFIGURATION = Path("/usr/share/debconf/debconf.conf")
 _BOOLEANS = ("REDIS", "REDIS_TLS", "REDIS_TRANSACTION_BUFFER", "CACHE", "DISABLE_ADMIN_UI")
 _RECORDER = """\
@@ -50,9 +50,12 @@ class Debconf:
         configuration = SYSTEM_CONFIGURATION.read_text()
         self._configuration = folder / "debconf.conf"
         self._configuration.write_text(configuration.replace("/var/cache/debconf", str(self.cache)))
+        self._state = folder / "state"
         for script in ("config", "postinst", "postrm"):
-            shutil.copy(PROJECT / f"debian/hx-gateway-db.{script}", folder)
-            (folder / f"hx-gateway-db.{script}").chmod(0o755)
+            text = (PROJECT / f"debian/hx-gateway-db.{script}").read_text()
+            copy = folder / f"hx-gateway-db.{script}"
+            copy.write_text(text.replace(f" {STATE} ", f" {self._state} "))
+            copy.chmod(0o755)
         templates = subprocess.run(
             ["po2debconf", PROJECT / "debian/hx-gateway-db.templates"],
             check=True,
@@ -69,7 +72,8 @@ class Debconf:
         self._write_script("hx-gateway-db", _RECORDER.format(folder=self._folder))
 
     def install_real_command(self, root: Path) -> None:
-        """The same with the command itself, on a tree of files."""
+        """The same with the command itself, on a tree of files that has been wired."""
+        self._state.touch()
         python = f'PYTHONPATH="{PROJECT}" exec "{sys.executable}" -m hx_gateway_db'
         self._write_script("hx-gateway-db", f'#!/bin/sh\n{python} --root "{root}" "$@"\n')
 
@@ -77,6 +81,8 @@ class Debconf:
         """What `hx-gateway-db answers` reads back from the host."""
         lines = (f"{key}={value}\n" for key, value in answers.items())
         (self._folder / "host").write_text("".join(lines))
+        if answers:
+            self._state.touch()
 
     def command_ends_with(self, *statuses: int, found: str = "refused - It is busy.") -> None:
         """The exit statuses of the next `hx-gateway-db apply`, the last for all that follow.
@@ -215,7 +221,8 @@ class Debconf:
     @property
     def asked(self) -> int:
         """How often the command was asked what is on the host."""
-        return len((self._folder / "asked").read_text().splitlines())
+        asked = self._folder / "asked"
+        return len(asked.read_text().splitlines()) if asked.exists() else 0
 
     def occurrences(self, text: str) -> list[str]:
         """The names of debconf's files that hold `text`."""

@@ -189,11 +189,23 @@ def test_a_password_is_not_in_debconfs_backups_after_the_trigger(debconf: Debcon
     assert debconf.occurrences("secret") == []
 
 
+def test_where_nothing_was_ever_wired_the_command_is_not_asked(debconf: Debconf) -> None:
+    debconf.install_command()
+    debconf.configure()
+    assert debconf.asked == 0
+    debconf.host_has(PG_HOST="db1")
+    debconf.configure()
+    assert debconf.asked == 1
+    assert debconf.given["PG_HOST"] == "db1"
+
+
 def test_the_trigger_reads_nothing_of_the_host(debconf: Debconf) -> None:
     debconf.install_command()
+    debconf.host_has(PG_HOST="db1")
     debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
     debconf.configure()
     before = debconf.asked
+    assert before
     debconf.run_trigger()
     assert debconf.asked == before
 
