@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from bench import installation
 from bench.measure import Sample, figure, take_turns
@@ -17,6 +18,8 @@ _PATIENCE_SECONDS = 20.0
 """Peers that take longer, or would, judged by the time with fewer models, are left out."""
 _NAMED = "ruamel.yaml"
 """The peer whose times the targets are about: it is left out nowhere."""
+_ANCHORED = 10_000
+"""Models in the text that is also measured with an anchor in it."""
 _LONGEST_SECONDS = 60.0
 """For all small documents together: who is at work on one then has an endless loop."""
 
@@ -47,9 +50,20 @@ def rows() -> list[Row | Count]:
             else row
             for row in table
         ]
-        before = {row.peer: row for row in _measured(mine, probes, size, fewer, before)}
+        before = {
+            row.peer: row for row in _measured(mine, probes, models(size), size, fewer, before)
+        }
         table += before.values()
-    return [*table, *_counts(mine, peers())]
+    return [*table, *_with_an_anchor(mine, others), *_counts(mine, peers())]
+
+
+def _with_an_anchor(mine: Contender, others: Sequence[Contender]) -> Iterator[Row]:
+    """What the edit takes where not every line stands for itself: the whole text is proven then."""
+    text = b"a: &a 1\nb: *a\n" + models(_ANCHORED)
+    taking_part = [each for each in others if not each.edits or each.label == _NAMED]
+    probes, _ = _probed([each for each in taking_part if _ANCHORED in each.sizes], text, 1, {})
+    for row in _measured(mine, probes, text, _ANCHORED):
+        yield replace(row, name=f"{row.name} with an anchor", target="")
 
 
 def _probed(
@@ -74,9 +88,13 @@ def _probed(
 
 
 def _measured(
-    mine: Contender, probes: Sequence[_Probe], size: int, fewer: int, before: Mapping[str, Row]
+    mine: Contender,
+    probes: Sequence[_Probe],
+    text: bytes,
+    size: int,
+    fewer: int = 0,
+    before: Mapping[str, Row] = MappingProxyType({}),
 ) -> Iterator[Row]:
-    text = models(size)
     our_edited = run(mine, [text])[0].edited
     if our_edited is None or _changes(text, our_edited):
         raise RuntimeError("our edit of the measured file is wrong")
