@@ -3,7 +3,8 @@
 The places to change are found by the marks of one event pass; the text is spliced there, and the
 result is accepted only when a second pass proves it: outside the wanted keys the two streams of
 events are equal, and at the wanted keys stands exactly what was asked for. Where several places
-could take a new key they are tried in turn, each proven the same way.
+could take a new key they are tried in turn, each proven the same way. Of a text in which every
+line stands for itself only the sections that matter are looked at (`yaml_excerpt`).
 """
 
 from collections.abc import Sequence
