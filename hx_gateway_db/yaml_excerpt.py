@@ -66,8 +66,9 @@ def excerpt(text: bytes, names: Collection[str]) -> Excerpt | None:
     for section, start, stop in zip(sections, [0, *stops], stops, strict=False):
         if section[1].decode() not in names and _is_list(lines, section.end()):
             continue
-        joined = bool(pieces) and pieces[-1][1] == start
-        pieces[-1:] = [(pieces[-1][0], stop)] if joined else [*pieces[-1:], (start, stop)]
+        if pieces and pieces[-1][1] == start:
+            start, _ = pieces.pop()
+        pieces.append((start, stop))
     is_all = pieces == [(0, len(text))]
     return Excerpt(text, tuple(pieces)) if is_all or is_yaml(text) else None
 
