@@ -28,6 +28,7 @@ from hx_gateway_db.errors import Refused
 LARGEST_PURE_TEXT = 512 * 1024
 """Bytes; a larger text about which the parsers may disagree is refused: the check takes seconds."""
 TOO_LARGE = f", and a file of more than {LARGEST_PURE_TEXT} bytes is too large to find out"
+TEXT = "tag:yaml.org,2002:str"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAPPING_END = hash(MappingEndEvent)
 SEQUENCE_END = hash(SequenceEndEvent)
@@ -81,10 +82,12 @@ def scalar_tag(value: str, implicit: tuple[bool, bool]) -> str:
 
 def construct(event: ScalarEvent) -> Any:
     """What the pure `safe_load` makes of a scalar. Raises YamlRefusal where it raises."""
-    constructor: Any = SafeConstructor()
     tag = event.tag
     if tag is None or tag == "!":
         tag = scalar_tag(event.value, event.implicit)
+    if tag == TEXT:
+        return event.value
+    constructor: Any = SafeConstructor()
     try:
         return constructor.construct_object(yaml.ScalarNode(tag, event.value))
     except Exception as error:  # ValueError, KeyError, ...: PyYAML raises more than YAMLError

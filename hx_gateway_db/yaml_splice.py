@@ -24,6 +24,7 @@ from hx_gateway_db.yaml_lines import (
 )
 from hx_gateway_db.yaml_reading import (
     MAPPING_END,
+    TEXT,
     YamlRefusal,
     scalar_fingerprint,
     scalar_tag,
@@ -96,8 +97,7 @@ def leaf(value: Scalar | Leaf, *, quoted: bool = False) -> Leaf:
         return Leaf(b"true" if value else b"false", _plain_event("true" if value else "false"))
     if isinstance(value, int):
         return Leaf(b"%d" % value, _plain_event(str(value)))
-    is_text = scalar_tag(value, (True, False)) == "tag:yaml.org,2002:str"
-    if not quoted and is_text and _PLAIN.fullmatch(value):
+    if not quoted and _PLAIN.fullmatch(value) and scalar_tag(value, (True, False)) == TEXT:
         return Leaf(value.encode(), _plain_event(value))
     written = yaml.safe_dump(value, default_style='"', width=float("inf")).rstrip("\n")
     return Leaf(written.encode(), (scalar_fingerprint(value, (False, True)),))
