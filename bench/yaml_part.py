@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 
 from bench import installation
 from bench.measure import Sample, figure, take_turns
@@ -62,7 +61,7 @@ def _with_an_anchor(mine: Contender, others: Sequence[Contender]) -> Iterator[Ro
     text = b"a: &a 1\nb: *a\n" + models(_ANCHORED)
     taking_part = [each for each in others if not each.edits or each.label == _NAMED]
     probes, _ = _probed([each for each in taking_part if _ANCHORED in each.sizes], text, 1, {})
-    for row in _measured(mine, probes, text, _ANCHORED):
+    for row in _measured(mine, probes, text, _ANCHORED, 0, {}):
         yield replace(row, name=f"{row.name} with an anchor", target="")
 
 
@@ -92,8 +91,8 @@ def _measured(
     probes: Sequence[_Probe],
     text: bytes,
     size: int,
-    fewer: int = 0,
-    before: Mapping[str, Row] = MappingProxyType({}),
+    fewer: int,
+    before: Mapping[str, Row],
 ) -> Iterator[Row]:
     our_edited = run(mine, [text])[0].edited
     if our_edited is None or _changes(text, our_edited):
