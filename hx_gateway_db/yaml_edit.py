@@ -23,14 +23,12 @@ from hx_gateway_db.yaml_plan import Plan, proven, value_at
 from hx_gateway_db.yaml_reading import YamlRefusal, construct
 from hx_gateway_db.yaml_splice import (
     Alternative,
-    Leaf,
-    Scalar,
     Splice,
-    Tree,
     apply_splices,
     in_order,
     value_ends,
 )
+from hx_gateway_db.yaml_tree import Leaf, Scalar, Tree
 
 __all__ = [
     "Path",

@@ -1,11 +1,8 @@
 """One pass over YAML text: where the wanted keys stand, and a fingerprint of every event."""
 
-import re
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import yaml
@@ -22,9 +19,9 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from hx_gateway_db.yaml_offsets import byte_offsets
 from hx_gateway_db.yaml_plain import is_plain
 from hx_gateway_db.yaml_reading import (
-    BYTE_ORDER_MARK,
     LARGEST_PURE_TEXT,
     MAPPING_END,
     SEQUENCE_END,
@@ -48,10 +45,6 @@ DEEPEST_NESTING = 100
 """Levels; the pure parser runs into Python's recursion limit from about 200 on."""
 LARGEST_EXPANSION = 100_000
 """Events with all aliases expanded, or ten times the events written if that is more."""
-
-_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
-_CHARACTER = re.compile(rb"[^\x80-\xbf]")
-_OFFSET_BLOCK = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -183,7 +176,7 @@ class Outline:
 
     def _offset(self, index: int) -> int:
         if self._offsets is None:
-            self._offsets = _byte_offsets(self.text)
+            self._offsets = byte_offsets(self.text)
         return self._offsets(index)
 
 
@@ -400,25 +393,3 @@ def _tree(paths: Iterable[Path]) -> Wanted:
         for name in path:
             node = node.setdefault(name, {})
     return root
-
-
-def _byte_offsets(text: bytes) -> Callable[[int], int]:
-    """A function from character index (not counting a leading BOM) to byte offset."""
-    base = len(BYTE_ORDER_MARK) if text.startswith(BYTE_ORDER_MARK) else 0
-    if text.isascii() or text[base:].isascii():
-        return lambda index: base + index
-    counts = [0]
-    for start in range(base, len(text), _OFFSET_BLOCK):
-        block = text[start : start + _OFFSET_BLOCK]
-        counts.append(counts[-1] + len(block.translate(None, _CONTINUATION_BYTES)))
-
-    def offset(index: int) -> int:
-        number = bisect_right(counts, index) - 1
-        start = base + number * _OFFSET_BLOCK
-        block = text[start : start + _OFFSET_BLOCK]
-        rest = index - counts[number]
-        for match in islice(_CHARACTER.finditer(block), rest, None):
-            return start + match.start()
-        return len(text)
-
-    return offset

@@ -9,21 +9,23 @@ from yaml.events import AliasEvent, ScalarEvent, SequenceStartEvent
 from hx_gateway_db.yaml_events import Node, Outline, Path
 from hx_gateway_db.yaml_reading import YamlRefusal, construct, line_of
 from hx_gateway_db.yaml_splice import (
-    EMPTY_MAPPING,
     Alternative,
     Change,
-    Leaf,
-    Scalar,
-    Tree,
     apply_splices,
     empty_block,
     fill_null,
     insert_keys,
-    is_movable,
     is_quoted,
-    leaf,
     remove_keys,
     replace_value,
+)
+from hx_gateway_db.yaml_tree import (
+    EMPTY_MAPPING,
+    Leaf,
+    Scalar,
+    Tree,
+    is_movable,
+    leaf,
     tree_events,
 )
 

@@ -5,12 +5,10 @@ place to be always right, and the caller proves each before it accepts it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-import yaml
 from yaml.events import MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from hx_gateway_db.yaml_events import Node, Outline, column_of
@@ -22,22 +20,14 @@ from hx_gateway_db.yaml_lines import (
     without_blanks,
     without_comments,
 )
-from hx_gateway_db.yaml_reading import (
-    MAPPING_END,
-    TEXT,
-    YamlRefusal,
-    scalar_fingerprint,
-    scalar_tag,
-)
-
-Scalar = bool | int | str
+from hx_gateway_db.yaml_reading import YamlRefusal
+from hx_gateway_db.yaml_tree import Leaf, Tree, in_flow, leaf, pairs_in_flow
 
 _UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
 _HEADER_REST = re.compile(rb"(?:[ ]+[&!][^\s#]*)*" + REST_OF_LINE.pattern)
 _COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r))*( +)#")
 _COMMA = re.compile(rb"[ \t\r\n]*, *")
 _EXPLICIT_KEY = re.compile(rb"\? +\Z")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _DEFAULT_INDENTATION = 2
 
 
@@ -52,24 +42,6 @@ class Splice:
 
 Alternative = tuple[Splice, ...]
 Change = tuple[Alternative, ...]
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A value as it is written, and its events' fingerprints.
-
-    One that is not `movable` makes sense only in its old place (a block collection does).
-    """
-
-    text: bytes
-    events: tuple[int, ...]
-    movable: bool = True
-
-
-Tree = dict[str, Any]
-"""Names to what is to stand there: a Scalar, a Leaf, another Tree, or None for nothing."""
-
-EMPTY_MAPPING = Leaf(b"{}", (hash((MappingStartEvent, None, None, True)), MAPPING_END))
 
 
 def in_order(splices: Sequence[Splice]) -> list[Splice]:
@@ -87,40 +59,6 @@ def apply_splices(text: bytes, splices: Sequence[Splice]) -> bytes:
         parts += (text[position : splice.start], splice.text)
         position = splice.stop
     return b"".join((*parts, text[position:]))
-
-
-def leaf(value: Scalar | Leaf, *, quoted: bool = False) -> Leaf:
-    """How a value is written; `quoted` puts a string in double quotes even where plain would do."""
-    if isinstance(value, Leaf):
-        return value
-    if isinstance(value, bool):
-        return Leaf(b"true" if value else b"false", _plain_event("true" if value else "false"))
-    if isinstance(value, int):
-        return Leaf(b"%d" % value, _plain_event(str(value)))
-    if not quoted and _PLAIN.fullmatch(value) and scalar_tag(value, (True, False)) == TEXT:
-        return Leaf(value.encode(), _plain_event(value))
-    written = yaml.safe_dump(value, default_style='"', width=float("inf")).rstrip("\n")
-    return Leaf(written.encode(), (scalar_fingerprint(value, (False, True)),))
-
-
-def is_movable(want: Any) -> bool:
-    """Whether a tree or value has only values that can be written anywhere."""
-    if isinstance(want, dict):
-        return all(map(is_movable, want.values()))
-    return not isinstance(want, Leaf) or want.movable
-
-
-def tree_events(tree: Tree, *, quoted: bool) -> tuple[int, ...]:
-    """The fingerprints of the mapping that `tree` describes."""
-    events = [hash((MappingStartEvent, None, None, True))]
-    for name, value in tree.items():
-        events += leaf(name, quoted=quoted).events
-        events += (
-            tree_events(value, quoted=quoted)
-            if isinstance(value, dict)
-            else leaf(value, quoted=quoted).events
-        )
-    return (*events, MAPPING_END)
 
 
 def is_quoted(node: Node) -> bool:
@@ -159,7 +97,7 @@ def fill_null(outline: Outline, node: Node | None, tree: Tree) -> Change:
     text = outline.text
     if node is None or (node.parent is None and _is_empty(node)):
         return _at_end(outline, _block(tree, 0, outline, newline_at(text, len(text))))
-    flow = _flow(tree, quoted=is_quoted(node))
+    flow = in_flow(tree, quoted=is_quoted(node))
     if not _is_empty(node):
         return replace_value(outline, node, Leaf(flow, ()))
     assert node.parent is not None
@@ -235,24 +173,6 @@ def value_ends(outline: Outline, node: Node) -> tuple[int, ...]:
     return (stop,)
 
 
-def _plain_event(value: str) -> tuple[int, ...]:
-    return (scalar_fingerprint(value, (True, False)),)
-
-
-def _flow(tree: Tree, *, quoted: bool) -> bytes:
-    return b"{" + b", ".join(_flow_items(tree, quoted=quoted)) + b"}"
-
-
-def _flow_items(tree: Tree, *, quoted: bool) -> Iterator[bytes]:
-    for name, value in tree.items():
-        written = (
-            _flow(value, quoted=quoted)
-            if isinstance(value, dict)
-            else leaf(value, quoted=quoted).text
-        )
-        yield leaf(name, quoted=quoted).text + b": " + written
-
-
 def _block(tree: Tree, column: int, outline: Outline, newline: bytes) -> bytes:
     lines = b""
     step = outline.indentation or _DEFAULT_INDENTATION
@@ -268,7 +188,7 @@ def _block(tree: Tree, column: int, outline: Outline, newline: bytes) -> bytes:
 def _insert_in_flow(outline: Outline, node: Node, tree: Tree) -> Change:
     text = outline.text
     brace = outline.end(node.event)
-    items = list(_flow_items(tree, quoted=is_quoted(node)))
+    items = list(pairs_in_flow(tree, quoted=is_quoted(node)))
     if node.first_key is None:
         return ((Splice(brace, brace, b", ".join(items)),),)
     first = outline.begin(node.first_key)

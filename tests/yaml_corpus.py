@@ -11,6 +11,8 @@ from hx_gateway_db.yaml_edit import Operation, RemoveKey, SetKey
 
 SPEND = ("general_settings", "disable_spend_logs")
 ERRORS = ("general_settings", "disable_error_logs")
+CACHE = ("litellm_settings", "cache")
+TYPE = ("litellm_settings", "cache_params", "type")
 SPEND_ON = SetKey(SPEND, False)
 
 EXAMPLES: dict[str, tuple[str, str]] = {

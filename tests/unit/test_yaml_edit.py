@@ -21,19 +21,19 @@ from hx_gateway_db.yaml_edit import (
     restore,
 )
 from tests.yaml_corpus import (
+    CACHE,
     ERRORS,
     EXAMPLES,
     REFUSALS,
     SPEND,
     SPEND_ON,
+    TYPE,
     expected,
     models,
     reads,
     same,
 )
 
-CACHE = ("litellm_settings", "cache")
-TYPE = ("litellm_settings", "cache_params", "type")
 NAMESPACE = ("litellm_settings", "cache_params", "namespace")
 LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
 ALL = (

@@ -13,10 +13,8 @@ from hx_gateway_db.yaml_events import Outline
 from hx_gateway_db.yaml_excerpt import Excerpt, excerpt
 from hx_gateway_db.yaml_plan import value_at
 from hx_gateway_db.yaml_splice import Splice, apply_splices
-from tests.yaml_corpus import ERRORS, SPEND, SPEND_ON, models, reads
+from tests.yaml_corpus import CACHE, ERRORS, SPEND, SPEND_ON, TYPE, models, reads
 
-CACHE = ("litellm_settings", "cache")
-TYPE = ("litellm_settings", "cache_params", "type")
 NAMES = {"general_settings", "litellm_settings"}
 FLAGS = (SPEND_ON, SetKey(ERRORS, False))
 REDIS = (SetKey(CACHE, True), SetKey(TYPE, "redis"))
@@ -130,26 +128,14 @@ def test_the_pure_parser_is_not_needed_for_plain_lines(monkeypatch: pytest.Monke
 LINES = st.sampled_from(
     [
         *("a:", "  b: 1", "  - c: d", "- e", "# c", "", "  # d", '  q: "x y"', "  l: [a, {b: c}]"),
-        *(
-            "general_settings:",
-            "general_settings: {}",
-            "general_settings: null",
-            "general_settings: x",
-        ),
+        *("general_settings:", "general_settings: {}", "general_settings: null"),
+        "general_settings: x",
         *("  disable_spend_logs: true", '  disable_error_logs: "false"  # why', "  master_key: x"),
         *("litellm_settings:", "litellm_settings: # c", "  cache_params:", "    type: local"),
         *("model_list:", "  - model_name: a", "    litellm_params: {model: x}", "guardrails:"),
         *("x: 1", "   odd: 1", "    deeper:", " z: 9", "  'k k': v", "router_settings: {a: 1}"),
-        *(
-            "- - x",
-            "  ~",
-            "    - k",
-            "k: - v",
-            "  cache: {ttl: 1}",
-            "  a: &a 1",
-            "  t:\tb",
-            "  <<: {}",
-        ),
+        *("- - x", "  ~", "    - k", "k: - v", "  cache: {ttl: 1}", "  a: &a 1", "  t:\tb"),
+        "  <<: {}",
     ]
 )
 TEXTS = st.builds(
