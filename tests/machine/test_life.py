@@ -193,7 +193,8 @@ def redis_statistic(machine: Machine, name: str) -> str:
 def test_purging_leaves_nothing_and_the_configuration_as_it_was(
     machine: Machine, original: str
 ) -> None:
-    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    purge = machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    assert "dpkg: warning" not in purge.stdout + purge.stderr
     assert no_connected_db(machine)
     assert machine.read(CONFIG_YAML) == original
     for path in (GATEWAY_ENV, *DROP_INS, CACHE_DROP_IN, "/var/lib/hx-gateway-db"):
