@@ -128,27 +128,24 @@ def test_a_service_that_fails_with_the_new_settings_gets_the_old_ones_back(
 
 # Servers that go between the check and the restart
 
-# The apply is held up, or on a busy machine it may have asked the server again before that is gone.
-KILLED_AT_THE_JOURNAL = """
-until test -e {state}/journal; do :; done
-pid=$(grep -o '[0-9]*)' {state}/lock | tr -d ')')
-kill -STOP "$pid"
-systemctl kill --kill-whom=all --signal=KILL {unit}
-systemctl stop {unit}
-kill -CONT "$pid"
+# Between the two looks at the servers, and gone before the apply goes on.
+KILLING = """#!/bin/sh
+if [ "$1" = daemon-reload ]; then
+    /usr/bin/systemctl kill --kill-whom=all --signal=KILL {unit}
+    /usr/bin/systemctl stop {unit}
+fi
+exec /usr/bin/systemctl "$@"
 """
 
 
 @contextmanager
 def killed_in_mid_apply(machine: Machine, unit: str) -> Iterator[None]:
-    """An apply in here loses this server when it has begun to write; afterwards it runs again."""
-    script = KILLED_AT_THE_JOURNAL.format(state=STATE, unit=unit)
-    machine.run(["systemd-run", "--quiet", "--collect", "--unit=killer", "sh", "-c", script])
+    """An apply in here loses this server once its files are written; afterwards it runs again."""
+    machine.write("/usr/local/sbin/systemctl", KILLING.format(unit=unit), mode=0o755)
     try:
         yield
-        killing = ["systemctl", "is-active", "--quiet", "killer"]
-        machine.wait_until(lambda: machine.run(killing, check=False).returncode != 0, 60)
     finally:
+        machine.run(["rm", "/usr/local/sbin/systemctl"])
         machine.run(["systemctl", "restart", unit])
 
 
