@@ -39,6 +39,19 @@ def exists(root: Path, path: PurePosixPath) -> bool:
         return False
 
 
+def followed(folder: int, name: str) -> str | None:
+    """Where the symbolic link `name` in the open folder leads; None when it is no link.
+
+    Raises Refused for one that somebody other than root controls, OSError.
+    """
+    entry = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISLNK(entry.st_mode):
+        return None
+    if not _trusted(entry, os.fstat(folder)):
+        raise Refused("it is a symbolic link that root does not control.")
+    return os.readlink(name, dir_fd=folder)
+
+
 def sync(folder: Path) -> None:
     """Make what was added to and removed from a folder that is root's own survive a power cut."""
     descriptor = os.open(folder, _OPEN)
@@ -53,6 +66,9 @@ def _walk(root: Path, names: list[str], links_left: int) -> int:
     walked: list[str] = []
     try:
         for position, name in enumerate(names):
+            if name == "..":
+                # By name, since `walked` holds no links; above `root` there is nothing.
+                return _walk(root, [*walked[:-1], *names[position + 1 :]], links_left)
             entry = os.stat(name, dir_fd=current, follow_symlinks=False)
             here = "/" + "/".join([*walked, name])
             if stat.S_ISLNK(entry.st_mode):

@@ -1,25 +1,37 @@
-"""Who listens on a TCP port of this machine, as /proc tells (proc(5))."""
+"""Who listens on a TCP port of this machine, and who is at the other end of a connection to it.
+
+As /proc tells (proc(5)): a name is what a process gives itself, but the control group that it is
+in and the user that it runs as are the kernel's word.
+"""
 
 import os
 import re
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _LISTENING = "0A"
+_POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens; `unit` is the systemd unit that it belongs to, empty for none.
+    """A process that listens or answers; `unit` is the last part of its control group that could
+    be one of systemd's units, empty for none. A user can have a unit of any name: see `within`.
 
-    `pid` is 0 where the process can't be seen from here.
+    `pid` is 0 where the process can't be seen from here. `user` is its real user id, and `groups`
+    are all that it is in.
     """
 
     pid: int = 0
     name: str = ""
     group: str = ""
+    user: int = -1
+    groups: frozenset[int] = frozenset()
 
     @property
     def unit(self) -> str:
@@ -39,6 +51,52 @@ def on_port(port: int, proc: Path = Path("/proc")) -> list[Listener]:
     return list(_holders(sockets, proc)) or [Listener()]
 
 
+def other_end(
+    connection: socket.socket, deadline: float, proc: Path = Path("/proc")
+) -> Listener | None:
+    """The process that has accepted a connection of ours; None when it is not on this machine.
+
+    Waits until it has accepted it, or `deadline` (time.monotonic()); then `pid` is 0, as where the
+    process can't be seen. What is found holds for this connection, whoever listens by now.
+    """
+    if connection.family == socket.AF_UNIX:
+        size = struct.calcsize("3i")
+        pid = struct.unpack(
+            "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        return _process(proc / str(pid[0])) or Listener()
+    ours, theirs = connection.getsockname(), connection.getpeername()
+    while (inode := _inode(theirs, ours, proc)) == "0" and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if inode is None:
+        return None
+    return next(_holders({f"socket:[{inode}]"}, proc), Listener())
+
+
+def _inode(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> str | None:
+    """The inode of one end of a TCP connection, "0" while it isn't accepted; None for no such."""
+    wanted = [(_hexadecimal(local, mapped), _hexadecimal(remote, mapped)) for mapped in (0, 1)]
+    for table in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError), open(proc / "net" / table) as lines:
+            for line in lines:
+                fields = line.split()
+                if (fields[1], fields[2]) in wanted:
+                    return fields[9]
+    return None
+
+
+def _hexadecimal(address: tuple[str, int], mapped: int) -> str:
+    """An address as those tables write it; `mapped`: an IPv4 one as IPv6 has it."""
+    host, port = address[0].partition("%")[0], address[1]
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host)
+    else:
+        packed = bytes(10) + b"\xff\xff" if mapped else b""
+        packed += socket.inet_pton(socket.AF_INET, host)
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
 def _inodes(port: int, proc: Path) -> Iterator[str]:
     for table in ("tcp", "tcp6"):
         with suppress(FileNotFoundError):
@@ -54,10 +112,27 @@ def _holders(sockets: set[str], proc: Path) -> Iterator[Listener]:
             continue
         # It may end while we look, or be another user's.
         with suppress(OSError):
-            if any(_target(entry) in sockets for entry in (process / "fd").iterdir()):
-                group = (process / "cgroup").read_text()
-                name = (process / "comm").read_text().strip()
-                yield Listener(int(process.name), name, _group(group))
+            held = any(_target(entry) in sockets for entry in (process / "fd").iterdir())
+            if held and (found := _process(process)):
+                yield found
+
+
+def _process(process: Path) -> Listener | None:
+    try:
+        group = (process / "cgroup").read_text()
+        name = (process / "comm").read_text(errors="replace").strip()
+        status = (process / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    fields = dict(line.partition(":")[::2] for line in status)
+    groups = [*fields.get("Groups", "").split(), *fields.get("Gid", "").split()]
+    return Listener(
+        int(process.name),
+        name,
+        _group(group),
+        int(next(iter(fields.get("Uid", "").split()), -1)),
+        frozenset(map(int, groups)),
+    )
 
 
 def _target(entry: Path) -> str:

@@ -4,7 +4,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hx_gateway_db.programs import captured
+from hx_gateway_db.programs import Ended, captured
 
 _SECONDS = 20.0
 
@@ -27,18 +27,18 @@ def owner(root: Path, path: PurePosixPath) -> Owner | None:
     A file that was diverted is its diverter's (dpkg-divert(1)). Raises NotAsked.
     """
     found = _dpkg_query(root, "--search", str(path))
-    lines = found.stdout.splitlines()
-    if found.returncode != 0 or any("diversion" in line for line in lines):
+    lines = found.output.splitlines()
+    if found.status != 0 or any("diversion" in line for line in lines):
         return None
     names = [line.removesuffix(f": {path}") for line in lines if line.endswith(f": {path}")]
     if not names:
         return None
     package = names[0].split(", ")[0]
-    listed = _dpkg_query(root, "--show", "--showformat=${Conffiles}", package).stdout
+    listed = _dpkg_query(root, "--show", "--showformat=${Conffiles}", package).output
     return Owner(package, any(line.split()[:1] == [str(path)] for line in listed.splitlines()))
 
 
-def _dpkg_query(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _dpkg_query(root: Path, *arguments: str) -> Ended:
     command = ["dpkg-query", f"--admindir={root / 'var/lib/dpkg'}", *arguments]
     try:
         return captured(command, _SECONDS, {"PATH": "/usr/bin:/bin", "LC_ALL": "C"})

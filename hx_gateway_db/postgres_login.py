@@ -8,8 +8,6 @@ import ctypes
 import os
 import re
 import select
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,6 +17,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from hx_gateway_db.conversation import cut_at
 from hx_gateway_db.postgres_errors import ConnectionFailure
 from hx_gateway_db.postgres_reach import Reached
 from hx_gateway_db.postgres_target import Target
@@ -53,7 +52,7 @@ def login(
         with closing(_open(target, reached, deadline)) as connection:
             connection.prepare_threshold = None  # a PgBouncer may be in front
             connection.autocommit = autocommit
-            with _cut_at(connection.pgconn.socket, deadline) as cut:
+            with cut_at(connection.pgconn.socket, deadline) as cut:
                 try:
                     yield connection
                     # A PgBouncer closes its server connection over a transaction left open.
@@ -150,26 +149,3 @@ def _file_of(certificates: str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _cut_at(descriptor: int, deadline: float) -> Iterator[threading.Event]:
-    """Shut the connection at the deadline: psycopg waits for an answer without a limit.
-
-    The event tells that this has happened.
-    """
-    cut = threading.Event()
-    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-
-        def shut() -> None:
-            cut.set()
-            duplicate.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), shut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield cut
-        finally:
-            timer.cancel()
-            timer.join()

@@ -9,8 +9,8 @@ from typing import Any
 
 from hx_gateway_db import sandbox as sandboxes
 from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.programs import Ended
 from hx_gateway_db.sandbox import Sandbox, Unavailable
-from hx_gateway_db.services import Ended
 
 _PROBE_SECONDS = 45.0
 _PREPARE = "run 'hx-gateway-db apply --prepare-prisma'"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import env_file, services, started_program
-from hx_gateway_db.services import Ended, ServiceFailed
+from hx_gateway_db.programs import Ended
+from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.started_program import StartedProgram
 
 # What decides whether a program can read, write and execute (systemd.exec(5)).

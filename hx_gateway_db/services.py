@@ -6,22 +6,19 @@ The only caller of systemctl and systemd-run.
 import itertools
 import os
 import subprocess
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from hx_gateway_db.errors import RolledBack
 from hx_gateway_db.layout import SYSTEMD_RUNS
-from hx_gateway_db.programs import captured
+from hx_gateway_db.programs import MOST, Ended, captured
 
 _RESTART_SECONDS = 150.0
 _QUERY_SECONDS = 20.0
-_POLL_SECONDS = 0.2
-# What a command may print is up to the gateway's own files; more is cut off.
-_LARGEST_OUTPUT = 1024 * 1024
+# More than exec(2) takes at once; and what a person reads the end of.
+_LARGEST_ENVIRONMENT = 4 * 1024 * 1024
+_LARGEST_LOG = 256 * 1024
 # Not hx-gateway-*: the site's drop-ins for its units could be meant for that as well.
 _BESIDE = "run-hxgatewaydb"
 _serial = itertools.count()
@@ -92,7 +89,7 @@ def unit(name: str) -> Unit:
     command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", name]
     # A systemd that can't tell, since the machine goes down say, must not pass for one that has
     # no such unit: nothing would be restarted, and nothing proven.
-    lines = _checked(command, _QUERY_SECONDS).stdout.splitlines()
+    lines = _checked(command, _QUERY_SECONDS).output.splitlines()
     values = dict(line.partition("=")[::2] for line in lines)
     return Unit(
         name=name,
@@ -114,7 +111,7 @@ def properties(name: str, names: Sequence[str]) -> list[tuple[str, str]]:
     Those that this systemd does not know are missing. Raises ServiceFailed.
     """
     command = ["systemctl", "show", f"--property={','.join(names)}", name]
-    lines = _checked(command, _QUERY_SECONDS, name).stdout.splitlines()
+    lines = _checked(command, _QUERY_SECONDS, name).output.splitlines()
     return [(key, value) for key, equals, value in (x.partition("=") for x in lines) if equals]
 
 
@@ -125,19 +122,11 @@ def started_since(name: str, moment: float) -> bool:
     """
     names = ("ActiveEnterTimestamp", "NeedDaemonReload")
     command = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(names)}", name]
-    lines = _checked(command, _QUERY_SECONDS, name).stdout.splitlines()
+    lines = _checked(command, _QUERY_SECONDS, name).output.splitlines()
     values = dict(line.partition("=")[::2] for line in lines)
     # In whole seconds: when in doubt, it has not.
     since = values.get("ActiveEnterTimestamp", "").removeprefix("@")
     return values.get("NeedDaemonReload") == "no" and since.isdigit() and int(since) > moment
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and the beginning of what it printed."""
-
-    status: int
-    output: str
 
 
 def run_beside(
@@ -157,52 +146,27 @@ def run_beside(
     options = [f"--property={key}={value}" for key, value in (*settings, *limits)]
     run = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={name}", *options]
     try:
-        process = subprocess.Popen(
-            [*run, "--", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise ServiceFailed(f"'systemd-run' can't be run: {error.strerror}.") from None
-    output: list[bytes] = []
-    talk = Thread(target=_talk, args=(process, program.encode(), output), daemon=True)
-    talk.start()
-    started = time.monotonic()
-    try:
-        while talk.is_alive() or process.poll() is None:
-            talk.join(_POLL_SECONDS)
-            waiting(time.monotonic() - started)
-            if time.monotonic() - started > seconds:
-                raise ServiceFailed(f"'{command[0]}' did not end in {seconds:.0f} s.")
-    except BaseException:
-        process.kill()
-        # It is systemd's child, not ours.
+        ended = captured([*run, "--", *command], seconds, input=program, waiting=waiting)
+        if ended.cut:
+            raise ServiceFailed(f"'{command[0]}' printed more than {MOST // 2**20} MiB.")
+        return ended
+    except BaseException as error:
+        # It is systemd's child, not ours: one that is cut off goes on by itself.
         _run(["systemctl", "stop", name], _QUERY_SECONDS)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise ServiceFailed(f"'{command[0]}' did not end in {seconds:.0f} s.") from None
+        if isinstance(error, OSError):
+            raise ServiceFailed(f"'systemd-run' can't be run: {error.strerror}.") from None
         raise
-    finally:
-        process.wait()
-    return Ended(process.returncode, b"".join(output).decode(errors="replace"))
 
 
 def stop_left_behind() -> None:
     """Stop what `run_beside` has started for processes of ours that were killed."""
     command = ["systemctl", "list-units", "--plain", "--no-legend", "--full", f"{_BESIDE}*"]
-    for line in _run(command, _QUERY_SECONDS).stdout.splitlines():
+    for line in _run(command, _QUERY_SECONDS).output.splitlines():
         name = line.split()[0]
         if not Path("/proc", name.removeprefix(_BESIDE).partition("x")[0]).exists():
             _run(["systemctl", "stop", name], _QUERY_SECONDS)
-
-
-def _talk(process: subprocess.Popen[bytes], program: bytes, output: list[bytes]) -> None:
-    assert process.stdin and process.stdout
-    # It may end without reading what it is given.
-    with suppress(BrokenPipeError), process.stdin:
-        process.stdin.write(program)
-    with process.stdout:
-        output.append(process.stdout.read(_LARGEST_OUTPUT))
-        while process.stdout.read(_LARGEST_OUTPUT):
-            pass
 
 
 def daemon_reload() -> None:
@@ -225,13 +189,14 @@ def policy_forbids(name: str) -> bool:
     """
     if "DPKG_MAINTSCRIPT_PACKAGE" not in os.environ or not os.access(_POLICY, os.X_OK):
         return False
-    return _run([str(_POLICY), name, "restart"], _QUERY_SECONDS).returncode == 101
+    return _run([str(_POLICY), name, "restart"], _QUERY_SECONDS).status == 101
 
 
 def environment(running: Unit) -> dict[str, str]:
     """The environment that a running unit's main process was started with; {} if unknown."""
     try:
-        data = Path(f"/proc/{running.main_pid}/environ").read_bytes()
+        with open(f"/proc/{running.main_pid}/environ", "rb") as file:
+            data = file.read(_LARGEST_ENVIRONMENT)
     except OSError:
         return {}
     entries = data.decode(errors="replace").split("\0")
@@ -239,29 +204,30 @@ def environment(running: Unit) -> dict[str, str]:
 
 
 def journal(name: str, lines: int = 12, minutes: int = 0) -> str:
-    """The last lines that a unit logged, or of them those of the last minutes; not redacted yet."""
+    """The last lines that a unit logged, or of them those of the last minutes; not redacted yet.
+
+    Of a unit that logs more than a log should hold, the newest of them.
+    """
+    # The newest first, so that what is too much is cut off at the other end. And with --since
+    # alone, journalctl before 256 counts the lines from there and not from the end.
     command = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={name}"]
-    if not minutes:
-        return _run(command, _QUERY_SECONDS).stdout.strip()
-    # With --since alone, journalctl before 256 counts the lines from there and not from the end.
-    recent = _run([*command, f"--since=-{minutes}min", "--reverse"], _QUERY_SECONDS).stdout
-    return "\n".join(reversed(recent.splitlines()))
+    command += ["--reverse", *([f"--since=-{minutes}min"] if minutes else [])]
+    newest = _run(command, _QUERY_SECONDS, _LARGEST_LOG).output.splitlines()
+    return "\n".join(reversed(newest)).strip()
 
 
-def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], seconds: float, most: int = MOST) -> Ended:
     try:
-        return captured(command, seconds)
+        return captured(command, seconds, most=most)
     except subprocess.TimeoutExpired:
         raise ServiceFailed(f"'{' '.join(command)}' did not end in {seconds:.0f} s.") from None
     except OSError as error:
         raise ServiceFailed(f"'{command[0]}' can't be run: {error.strerror}.") from None
 
 
-def _checked(
-    command: list[str], seconds: float, unit: str = ""
-) -> subprocess.CompletedProcess[str]:
+def _checked(command: list[str], seconds: float, unit: str = "") -> Ended:
     result = _run(command, seconds)
-    if result.returncode != 0:
-        reason = result.stderr.strip().split("\n")[0]
+    if result.status != 0:
+        reason = result.errors.strip().split("\n")[0]
         raise ServiceFailed(f"'{' '.join(command)}' failed: {reason}", unit)
     return result

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import open_folder
+from hx_gateway_db.foreign_file import Unreadable, open_regular
 
 # Some 250,000 models; more is a mistake or an attack.
 _LARGEST = 32 * 1024 * 1024
@@ -57,24 +58,14 @@ def take(root: Path, path: PurePosixPath) -> FileImage | None:
 
 def take_in(folder: int, path: PurePosixPath) -> FileImage | None:
     """The same for a folder that is already open, but an error of the disk raises OSError."""
-    # Looked at first, since opening a planted device could do something; opened without waiting,
-    # since it may have become a FIFO meanwhile.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    not_regular = Refused(f"{path} is not a regular file: put the real file there.")
     try:
-        if not stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise not_regular
-        descriptor = os.open(path.name, flags, dir_fd=folder)
+        descriptor = open_regular(folder, path.name)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise not_regular from None
-        raise
+    except Unreadable:
+        raise Refused(f"{path} is not a regular file: put the real file there.") from None
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise not_regular
         _check_only_name(folder, path, status)
         if status.st_size > _LARGEST:
             raise Refused(f"{path} is larger than {_LARGEST // 2**20} MiB.")

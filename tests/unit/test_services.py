@@ -1,11 +1,11 @@
 """What systemd and policy-rc.d are asked of a unit, and what follows from the answers."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from hx_gateway_db import services
+from hx_gateway_db.programs import Ended
 
 UNIT = "hx-gateway-ml.service"
 
@@ -58,7 +58,5 @@ def test_a_unit_has_todays_files_if_it_was_started_with_them(
     since: str, needs_reload: str, started: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = f"ActiveEnterTimestamp={since}\nNeedDaemonReload={needs_reload}\n"
-    monkeypatch.setattr(
-        services, "_checked", lambda command, *_: subprocess.CompletedProcess(command, 0, shown, "")
-    )
+    monkeypatch.setattr(services, "_checked", lambda *_: Ended(0, shown))
     assert services.started_since(UNIT, 1700000000.5) is started

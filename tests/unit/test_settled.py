@@ -397,7 +397,7 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
         *COMMAND_LINE,
         *("commands", "errors", "findings", "interruption", "redaction"),
         *("answers", "settings", "layout", "redis_rule"),
-        *("settled", "lock", "folders", "snapshot"),
+        *("settled", "lock", "folders", "foreign_file", "snapshot"),
     }
 
 
