@@ -8,6 +8,7 @@ reads.
 
 import errno
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -21,11 +22,14 @@ from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
+from hx_gateway_db.programs import Ended, captured
 from hx_gateway_db.replacement import clear_temporary, replace_file
 from hx_gateway_db.snapshot import FileImage, take_in
 
 _TRIES = 10
 _BETWEEN_TRIES = 0.02
+# Another account tool can hold /etc/group's lock.
+_GROUP_SECONDS = 60.0
 
 
 TakeBack = Callable[[FileChange, FileImage], FileImage | None]
@@ -245,15 +249,21 @@ def _make_folders(root: Path, path: PurePosixPath) -> None:
 
 def _make_group(root: Path, group: Group) -> None:
     command = ["groupadd", *_prefix(root), "--system", "--gid", str(group.gid), group.name]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise Refused(f"the group {group.name} can't be made: {result.stderr.strip()}")
+    result = _captured(command)
+    if result.status != 0:
+        raise Refused(f"the group {group.name} can't be made: {result.errors.strip()}")
 
 
 def _remove_group(root: Path, group: Group) -> None:
     # It exits 6 when the group was never made, which is what we want.
-    command = ["groupdel", *_prefix(root), group.name]
-    subprocess.run(command, capture_output=True, check=False)
+    _captured(["groupdel", *_prefix(root), group.name])
+
+
+def _captured(command: list[str]) -> Ended:
+    try:
+        return captured(command, _GROUP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Refused(f"'{shlex.join(command)}' did not end in {_GROUP_SECONDS:.0f} s.") from None
 
 
 def _prefix(root: Path) -> list[str]:

@@ -148,7 +148,7 @@ class Debconf:
         (folder / "state").write_text(state)
         commands = self._folder / "commands"
         commands.write_text("")
-        for name in ("runuser", "redis-cli"):
+        for name in ("setpriv", "redis-cli"):
             self._write_script(name, f'#!/bin/sh\necho {name} "$@" >>"{commands}"\n')
         mount = 'mount --bind "$1" /var/lib && shift && exec "$@"'
         frontend = ["/usr/share/debconf/frontend", str(self._folder / "hx-gateway-db.postrm")]

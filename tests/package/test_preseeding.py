@@ -151,7 +151,8 @@ def test_each_question_is_asked_with_the_documented_priority(debconf: Debconf) -
         assert priority == documented_priorities[name], name
 
 
-DROPPED = ["runuser -u postgres -- psql", "redis-cli -p 6379 ACL DELUSER hxgateway"]
+AS_POSTGRES = "setpriv --reuid=postgres --regid=postgres --clear-groups -- psql"
+DROPPED = [AS_POSTGRES, "redis-cli -p 6379 ACL DELUSER hxgateway"]
 
 
 @pytest.mark.parametrize(("value", "dropped"), [("false", []), ("true", DROPPED)])
