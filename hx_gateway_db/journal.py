@@ -22,6 +22,7 @@ from hx_gateway_db.snapshot import FileImage, Metadata
 _NEW, _OPEN, _CLOSED = "journal.new", "journal", "journal.old"
 _INDEX = "journal.json"
 _SERVICES = "services"
+_GROUP, _NOTES_GROUP = "group", "notes-group"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Journal:
             "folders": [str(path) for path in folders],
             "group": [changes.group.name, changes.group.gid] if changes.group else None,
         }
+        _write(new / _NOTES_GROUP, b"")
         _write(new / _INDEX, json.dumps(index).encode())
         sync(new)
         os.rename(new, self._folder / _OPEN)
@@ -71,6 +73,23 @@ class Journal:
         _write(journal / _NEW, "".join(f"{unit}\n" for unit in served).encode())
         os.rename(journal / _NEW, journal / _SERVICES)
         sync(journal)
+
+    def group_begins(self) -> None:
+        """Note that our group is about to be made: from now on an undo takes it away."""
+        _write(self._folder / _OPEN / _GROUP, b"")
+        sync(self._folder / _OPEN)
+
+    def group_failed(self) -> None:
+        """Note that it was not made, as when somebody else was faster: it is not ours."""
+        (self._folder / _OPEN / _GROUP).unlink(missing_ok=True)
+        sync(self._folder / _OPEN)
+
+    @property
+    def group_begun(self) -> bool:
+        """Whether a group of that name is one that we have made, or were about to."""
+        # hx-gateway-db 0.1.0 made no such note, and took the group away whoever had made it.
+        journal = self._folder / _OPEN
+        return (journal / _GROUP).exists() or not (journal / _NOTES_GROUP).exists()
 
     def close(self) -> None:
         """Make what the files are now final; on an error the journal is still open."""

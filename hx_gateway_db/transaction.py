@@ -23,6 +23,7 @@ from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
 from hx_gateway_db.programs import Ended, captured
+from hx_gateway_db.redaction import said
 from hx_gateway_db.replacement import clear_temporary, replace_file
 from hx_gateway_db.snapshot import FileImage, take_in
 
@@ -91,7 +92,7 @@ class Transaction:
         """Make the changes. Raises Refused when one fails; call `undo` then."""
         try:
             if self._changes.group:
-                _make_group(self._root, self._changes.group)
+                self._make_group(self._changes.group)
             for folder in self._folders:
                 _make_folder(self._root, folder)
             for change in self._changes.files:
@@ -123,7 +124,7 @@ class Transaction:
                 outcomes[_put_back(self._root, change, take_back)].append(change)
             for folder in reversed(self._folders):
                 _remove_if_empty(self._root, folder)
-            if self._changes.group:
+            if self._changes.group and self._journal.group_begun:
                 _remove_group(self._root, self._changes.group)
         except (OSError, Refused) as error:
             reason = f"{error.strerror}." if isinstance(error, OSError) else str(error)
@@ -137,6 +138,22 @@ class Transaction:
             edited=tuple(change.path for change in edited),
             foreign=tuple(change.path for change in foreign),
         )
+
+    def _make_group(self, group: Group) -> None:
+        self._journal.group_begins()
+        command = [
+            "groupadd",
+            *_prefix(self._root),
+            "--system",
+            "--gid",
+            str(group.gid),
+            group.name,
+        ]
+        result = _captured(command)
+        if result.status != 0:
+            self._journal.group_failed()
+            reason = said(result.errors).rstrip(".")
+            raise Refused(f"the group {group.name} can't be made: {reason}.")
 
     def close(self) -> None:
         """Make the outcome final: the changes after `write`, or their absence after `undo`.
@@ -245,13 +262,6 @@ def _make_folders(root: Path, path: PurePosixPath) -> None:
     for parent in reversed(path.parents):
         if parent != PurePosixPath("/") and not exists(root, parent):
             _make_folder(root, parent)
-
-
-def _make_group(root: Path, group: Group) -> None:
-    command = ["groupadd", *_prefix(root), "--system", "--gid", str(group.gid), group.name]
-    result = _captured(command)
-    if result.status != 0:
-        raise Refused(f"the group {group.name} can't be made: {result.errors.strip()}")
 
 
 def _remove_group(root: Path, group: Group) -> None:

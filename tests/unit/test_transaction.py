@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from hx_gateway_db.changes import Changes, FileChange
+from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.lock import lock
+from hx_gateway_db.programs import Ended
 from hx_gateway_db.rename import exchange, rename_to_new
 from hx_gateway_db.snapshot import FileImage, Metadata, take
 from hx_gateway_db.transaction import Transaction, interrupted
@@ -271,3 +272,54 @@ def test_a_second_run_is_told_who_holds_the_lock(
         lock(root, "rollback"),
     ):
         pass
+
+
+@pytest.fixture
+def group_tools(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """groupadd, which finds that somebody else was faster, and groupdel; what was called."""
+    called: list[str] = []
+
+    def run(command: list[str], seconds: float) -> Ended:
+        called.append(command[0])
+        return Ended(9, "", "groupadd: group 'hx-gateway' already exists")
+
+    monkeypatch.setattr("hx_gateway_db.transaction.captured", run)
+    return called
+
+
+def with_a_group(root: Path) -> Changes:
+    return replace(changes(root), group=Group("hx-gateway", 999))
+
+
+def test_a_group_that_somebody_else_made_meanwhile_stays(
+    root: Path, group_tools: list[str]
+) -> None:
+    with lock(root, "test"):
+        transaction = Transaction.begin(root, with_a_group(root))
+        with pytest.raises(Refused, match="already exists"):
+            transaction.write()
+        transaction.undo(nothing)
+    assert group_tools == ["groupadd"]
+
+
+def test_a_group_is_taken_away_by_who_finds_that_its_making_was_interrupted(
+    root: Path, group_tools: list[str]
+) -> None:
+    with lock(root, "test"):
+        begun = Transaction.begin(root, with_a_group(root))
+        begun._journal.group_begins()
+        left = interrupted(root)
+        assert left is not None
+        left.transaction.undo(nothing)
+    assert group_tools == ["groupdel"]
+
+
+def test_an_interrupted_run_that_had_not_come_to_its_group_leaves_it(
+    root: Path, group_tools: list[str]
+) -> None:
+    with lock(root, "test"):
+        Transaction.begin(root, with_a_group(root))
+        left = interrupted(root)
+        assert left is not None
+        left.transaction.undo(nothing)
+    assert group_tools == []
