@@ -22,7 +22,7 @@ from hx_gateway_db.snapshot import FileImage, Metadata
 _NEW, _OPEN, _CLOSED = "journal.new", "journal", "journal.old"
 _INDEX = "journal.json"
 _SERVICES = "services"
-_GROUP, _NOTES_GROUP = "group", "notes-group"
+_GROUP = "group"
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Journal:
             "files": files,
             "folders": [str(path) for path in folders],
             "group": [changes.group.name, changes.group.gid] if changes.group else None,
+            "notes_group": True,
         }
-        _write(new / _NOTES_GROUP, b"")
         _write(new / _INDEX, json.dumps(index).encode())
         sync(new)
         os.rename(new, self._folder / _OPEN)
@@ -89,7 +89,8 @@ class Journal:
         """Whether a group of that name is one that we have made, or were about to."""
         # hx-gateway-db 0.1.0 made no such note, and took the group away whoever had made it.
         journal = self._folder / _OPEN
-        return (journal / _GROUP).exists() or not (journal / _NOTES_GROUP).exists()
+        notes = json.loads((journal / _INDEX).read_bytes()).get("notes_group")
+        return not notes or (journal / _GROUP).exists()
 
     def close(self) -> None:
         """Make what the files are now final; on an error the journal is still open."""
