@@ -9,9 +9,12 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
-from hx_gateway_db import gateway
+from hx_gateway_db import answerer, gateway, services
 from hx_gateway_db.gateway import NotAnswering, ProofFailed, call, models
 from hx_gateway_db.settings import Redis
+
+
+pytestmark = pytest.mark.usefixtures("own_group")
 
 
 class Server:
