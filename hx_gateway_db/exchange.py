@@ -42,7 +42,7 @@ def exchange(
             sender = HTTPConnection(*connection.getpeername()[:2])
             sender.sock = connection
             sender.request(method, path, body=body, headers=headers)
-            wire = _Wire(connection, most + _MORE)
+            wire = _Wire(connection, most + _MORE, deadline)
             with HTTPResponse(wire, method=method) as response:  # type: ignore[arg-type]
                 response.begin()
                 data = response.read(most)[:most] if most else b""
@@ -57,11 +57,16 @@ def exchange(
 
 
 class _Wire(io.RawIOBase):
-    """What comes from a connection, of which `most` bytes are read: then it is as if it ended."""
+    """What comes from a connection, of which `most` bytes are read: then it is as if it ended.
 
-    def __init__(self, connection: socket.socket, most: int) -> None:
+    What has come before a connection is cut can be read still, and may take its time: so the
+    deadline is looked at here as well.
+    """
+
+    def __init__(self, connection: socket.socket, most: int, deadline: float) -> None:
         self._connection = connection
         self._left = most
+        self._deadline = deadline
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """What HTTPResponse wants of a socket."""
@@ -71,6 +76,8 @@ class _Wire(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError
         room = min(len(buffer), self._left)
         count = self._connection.recv_into(buffer, room) if room else 0
         self._left -= count
