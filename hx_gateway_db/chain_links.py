@@ -8,7 +8,7 @@ from hx_gateway_db import gateway, model_checks, proof, refusals, services
 from hx_gateway_db.chain import Chain
 from hx_gateway_db.config_yaml import FLAGS
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.gateway import Entry, NotAnswering, ProofFailed, VirtualKey
+from hx_gateway_db.gateway import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
 from hx_gateway_db.pending import pending
 from hx_gateway_db.spend import GATHERING_SECONDS, NAME, Request, SpendRows
@@ -20,7 +20,6 @@ LIMIT = "litellm.limit"
 UI = "litellm.ui"
 _SPEND_LOGS_OFF = FLAGS[0]
 _BATCH = ("general_settings", "proxy_batch_write_at")
-_UI_SECONDS = 3.0
 
 
 def service(chain: Chain, name: str, port: int) -> Iterator[Finding]:
@@ -129,7 +128,9 @@ def admin_ui(chain: Chain) -> Finding:
     """What is to be had of LiteLLM's admin console, whatever was asked for."""
     where = f"port {LITELLM_PORT}"
     try:
-        status = gateway.call(LITELLM_PORT, "GET", "/ui/", seconds=_UI_SECONDS).status
+        status = gateway.status(LITELLM_PORT, "/ui/")
+    except HeldByAnother as error:
+        return gateway.unanswered(UI, LITELLM_PORT, error)
     except NotAnswering as error:
         return Finding(UI, Level.WARNING, where, str(error))
     if status >= 400:

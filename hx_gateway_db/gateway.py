@@ -1,23 +1,28 @@
-"""The gateway seen from outside: LiteLLM on 4000, the wrapper on 4010. The only HTTP client."""
+"""The gateway seen from outside: LiteLLM on 4000, the wrapper on 4010. The only HTTP client.
+
+Nothing is sent to whom `answerer` has not seen to be the port's unit, and no answer counts of
+anybody else.
+"""
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from threading import Timer
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from hx_gateway_db import refusals
+from hx_gateway_db import answerer, refusals, services
+from hx_gateway_db.answerer import HOST, NotTheUnit
+from hx_gateway_db.exchange import NoHttp, exchange
 from hx_gateway_db.findings import Finding
-from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT
+from hx_gateway_db.redaction import said
+from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.settings import Redis
 
-if TYPE_CHECKING:
-    from http.client import HTTPConnection
-
-_HOST = "127.0.0.1"
 _SECONDS = 10.0
+_STATUS_SECONDS = 3.0
 # A look at the whole chain makes four at most.
 _REQUESTS_A_MINUTE = 10
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -25,6 +30,14 @@ _LARGEST_ANSWER = 4 * 1024 * 1024
 
 class NotAnswering(Exception):
     """No HTTP answer; the message says, as a clause, what happened instead."""
+
+
+class HeldByAnother(NotAnswering):
+    """A process that is not the unit's is on its port, and got no answer out of us."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.what)
+        self.finding = finding
 
 
 class ProofFailed(Exception):
@@ -85,70 +98,77 @@ def call(
     """One request to this machine, all of it within `seconds`. Raises NotAnswering."""
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if key:
+        if not _fits_a_header(key):
+            raise NotAnswering(
+                f"port {port} was not asked: the key has characters that no HTTP header can have"
+            )
         headers["Authorization"] = f"Bearer {key}"
-    # Here, as a run that asks nobody (no systemd) has no use for the 14 ms that it takes to load.
-    from http.client import HTTPConnection, HTTPException
-
-    connection = HTTPConnection(_HOST, port, timeout=seconds)
-    try:
-        with _time_limit(connection, seconds) as over:
-            data = None if body is None else json.dumps(body)
-            connection.request(method, path, body=data, headers=headers)
-            response = connection.getresponse()
-            text = response.read(_LARGEST_ANSWER).decode(errors="replace")
-            if over:
-                raise TimeoutError
-    except (OSError, HTTPException) as error:
-        if isinstance(error, TimeoutError) or over:
-            reason = f"did not answer within {seconds:.0f} s"
-        elif isinstance(error, ConnectionRefusedError):
-            reason = "does not answer: nobody listens there"
-        else:
-            reason = "ends the connection without an HTTP answer"
-        raise NotAnswering(f"port {port} {reason}") from None
-    except ValueError:
-        raise NotAnswering(
-            f"port {port} was not asked: the key has characters that no HTTP header can have"
-        ) from None
-    finally:
-        connection.close()
+    data = None if body is None else json.dumps(body)
+    status, read = _ask(port, (method, path), headers, data, seconds, _LARGEST_ANSWER)
+    text = read.decode(errors="replace")
     try:
         decoded = json.loads(text)
     except (ValueError, RecursionError):
         decoded = None
-    return Answer(response.status, decoded, text)
+    return Answer(status, decoded, text)
 
 
-@contextmanager
-def _time_limit(connection: "HTTPConnection", seconds: float) -> Iterator[list[bool]]:
-    """Cut the connection off after `seconds`: its own limit starts anew with each byte.
+def status(port: int, path: str, seconds: float = _STATUS_SECONDS) -> int:
+    """The status of an answer to GET, of which no more is read. Raises NotAnswering."""
+    return _ask(port, ("GET", path), {}, None, seconds, 0)[0]
 
-    The list is empty until that happens.
-    """
-    over: list[bool] = []
 
-    def cut_off() -> None:
-        over.append(True)
-        with suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+def health(unit: str) -> int:
+    """The status of a unit's own health check. Raises NotAnswering."""
+    if unit == LITELLM_UNIT:
+        return status(LITELLM_PORT, "/health/liveliness")
+    return status(WRAPPER_PORT, "/healthz")
 
-    timer = Timer(seconds, cut_off)
-    timer.daemon = True
-    timer.start()
+
+def unanswered(name: str, port: int, error: NotAnswering) -> Finding:
+    """The finding of that name for a port that has not answered."""
+    if isinstance(error, HeldByAnother):
+        return replace(error.finding, name=name)
+    return refusals.no_answer(name, port, str(error))
+
+
+def _ask(
+    port: int,
+    request: tuple[str, str],
+    headers: Mapping[str, str],
+    body: str | None,
+    seconds: float,
+    most: int,
+) -> tuple[int, bytes]:
+    unknown = f"port {port} was not asked: it can't be told who answers there"
+    if not services.available():
+        raise NotAnswering(f"{unknown}, since systemd does not run here")
+    deadline = time.monotonic() + seconds
     try:
-        yield over
-    finally:
-        timer.cancel()
+        with socket.create_connection((HOST, port), seconds) as connection:
+            answerer.see(connection, port, deadline)
+            answer = exchange(connection, request, headers, body, most, deadline)
+            answerer.see_again(connection, port)
+            return answer
+    except NotTheUnit as error:
+        finding = answerer.held("", port, error.stranger)
+        if error.stranger.process.pid:
+            raise HeldByAnother(finding) from None
+        # It may be the unit's own that is just ending.
+        raise NotAnswering(finding.what) from None
+    except ServiceFailed as error:
+        raise NotAnswering(f"{unknown} ({said(str(error)).rstrip('.')})") from None
+    except TimeoutError:
+        reason = f"did not answer within {seconds:.0f} s"
+    except ConnectionRefusedError:
+        reason = "does not answer: nobody listens there"
+    except (OSError, NoHttp):
+        reason = "ends the connection without an HTTP answer"
+    raise NotAnswering(f"port {port} {reason}")
 
 
-def alive() -> bool:
-    """Whether LiteLLM serves at all."""
-    return _status(LITELLM_PORT, "/health/liveliness") == 200
-
-
-def wrapper_alive() -> bool:
-    """Whether the wrapper answers its own health check."""
-    return _status(WRAPPER_PORT, "/healthz") == 200
+def _fits_a_header(key: str) -> bool:
+    return key.isprintable() and all(ord(character) < 256 for character in key)
 
 
 def readiness() -> Answer:
@@ -170,7 +190,7 @@ def database_state() -> str:
 
 def state_in(answer: Answer) -> str:
     """What a readiness says of the database; empty for one that says nothing."""
-    return str(answer.body.get("db", "")) if isinstance(answer.body, dict) else ""
+    return said(str(answer.body.get("db", ""))) if isinstance(answer.body, dict) else ""
 
 
 @contextmanager
@@ -201,7 +221,9 @@ def virtual_key(master_key: str) -> Iterator[VirtualKey]:
 
 def open_to_all() -> bool:
     """Whether LiteLLM asks for no key at all, which it does without a master key."""
-    return _status(LITELLM_PORT, "/v1/models") == 200
+    with suppress(NotAnswering):
+        return status(LITELLM_PORT, "/v1/models") == 200
+    return False
 
 
 def models(port: int, key: str) -> list[str]:
@@ -259,11 +281,4 @@ def _answer(
     try:
         return call(port, method, path, key, body)
     except NotAnswering as error:
-        raise ProofFailed(refusals.no_answer(name, port, str(error)), port) from None
-
-
-def _status(port: int, path: str) -> int:
-    try:
-        return call(port, "GET", path, seconds=3.0).status
-    except NotAnswering:
-        return 0
+        raise ProofFailed(unanswered(name, port, error), port) from None

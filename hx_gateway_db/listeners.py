@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_LISTENING = "0A"
+# The states of a connection that can still be accepted: ESTABLISHED and SYN_RECV.
+_LISTENING, _OPEN = "0A", ("01", "03")
 _POLL_SECONDS = 0.005
 
 
@@ -43,9 +44,20 @@ class Listener:
         return bool(group) and f"{self.group}/".startswith(f"{group}/")
 
 
-def on_port(port: int, proc: Path = Path("/proc")) -> list[Listener]:
-    """Those that listen on `port`, on whatever address."""
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port, proc)}
+def on_port(port: int, address: str = "", proc: Path = Path("/proc")) -> list[Listener]:
+    """Those that listen on `port`, on whatever address, or where a connection to `address` goes.
+
+    That is an IPv4 one. One that listens for IPv4 itself gets it, before one for all of IPv6.
+    """
+    listening = _listening(port, proc)
+    if address:
+        own, mapped = (_hexadecimal((address, port), form) for form in (0, 1))
+        ends = ({own, _hexadecimal(("0.0.0.0", port), 0)}, {mapped, _hexadecimal(("::", port), 0)})
+        found = ({inode for local, inode in listening if local in each} for each in ends)
+        inodes = next(filter(None, found), set[str]())
+    else:
+        inodes = {inode for _, inode in listening}
+    sockets = {f"socket:[{inode}]" for inode in inodes}
     if not sockets:
         return []
     return list(_holders(sockets, proc)) or [Listener()]
@@ -56,6 +68,7 @@ def other_end(
 ) -> Listener | None:
     """The process that has accepted a connection of ours; None when it is not on this machine.
 
+    Or when it has closed it.
     Waits until it has accepted it, or `deadline` (time.monotonic()); then `pid` is 0, as where the
     process can't be seen. What is found holds for this connection, whoever listens by now.
     """
@@ -74,14 +87,17 @@ def other_end(
 
 
 def _inode(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> str | None:
-    """The inode of one end of a TCP connection, "0" while it isn't accepted; None for no such."""
+    """The inode of one end of a TCP connection, "0" while it isn't accepted; None for no such.
+
+    One that was accepted and closed is none any more.
+    """
     wanted = [(_hexadecimal(local, mapped), _hexadecimal(remote, mapped)) for mapped in (0, 1)]
     for table in ("tcp", "tcp6"):
         with suppress(FileNotFoundError), open(proc / "net" / table) as lines:
             for line in lines:
                 fields = line.split()
                 if (fields[1], fields[2]) in wanted:
-                    return fields[9]
+                    return None if fields[9] == "0" and fields[3] not in _OPEN else fields[9]
     return None
 
 
@@ -97,13 +113,16 @@ def _hexadecimal(address: tuple[str, int], mapped: int) -> str:
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
 
 
-def _inodes(port: int, proc: Path) -> Iterator[str]:
+def _listening(port: int, proc: Path) -> list[tuple[str, str]]:
+    """The address and the inode of each socket that listens on `port`."""
+    found = []
     for table in ("tcp", "tcp6"):
         with suppress(FileNotFoundError):
             for line in (proc / "net" / table).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    yield fields[9]
+                    found.append((fields[1], fields[9]))
+    return found
 
 
 def _holders(sockets: set[str], proc: Path) -> Iterator[Listener]:

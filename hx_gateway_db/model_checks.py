@@ -4,7 +4,8 @@ import time
 
 from hx_gateway_db import gateway, refusals
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.gateway import Answer, Entry, NotAnswering
+from hx_gateway_db.gateway import Answer, Entry, HeldByAnother, NotAnswering
+from hx_gateway_db.redaction import said
 
 CHAT = "model.chat"
 EMBEDDING = "model.embedding"
@@ -13,6 +14,7 @@ EMBEDDING_MODEL = "emb-premium"
 # A model that has to be loaded first takes its time.
 _MODEL_SECONDS = 60.0
 _EXPECTED = "HX-OK"
+_SHOWN = 60
 # A request that is answered from the cache proves nothing of the model. The reply is stored.
 _PAST_THE_CACHE = {"no-cache": True, "use-cache": True}
 _FROM_THE_CACHE = {"use-cache": True}
@@ -33,14 +35,15 @@ def chat(entry: Entry, models: list[str], cache_on: bool) -> tuple[Finding, str]
     where = f"port {entry.port}"
     try:
         reply = str(answer.body["id"])
-        said = str(answer.body["choices"][0]["message"]["content"]).strip()
+        content = str(answer.body["choices"][0]["message"]["content"]).strip()
     except (KeyError, IndexError, TypeError):
         what = f"the answer of {CHAT_MODEL} holds no reply"
         return Finding(CHAT, Level.WARNING, where, what), ""
-    if said != _EXPECTED:
-        what = f"{CHAT_MODEL} replied {said[:60]!r} instead of {_EXPECTED!r}"
+    if content != _EXPECTED:
+        shown = said(content, (entry.key,), _SHOWN)
+        what = f"{CHAT_MODEL} replied {shown!r} instead of {_EXPECTED!r}"
         return Finding(CHAT, Level.WARNING, where, what), reply
-    return Finding(CHAT, Level.OK, where, f"{CHAT_MODEL} on {where} says {said}"), reply
+    return Finding(CHAT, Level.OK, where, f"{CHAT_MODEL} on {where} says {_EXPECTED}"), reply
 
 
 def embedding(entry: Entry, models: list[str], cache_on: bool) -> Finding:
@@ -75,9 +78,10 @@ def cached_again(entry: Entry, reply: str) -> bool:
         answer = _ask(refusals.CACHE, CHAT_MODEL, entry, _chat_body(_FROM_THE_CACHE))
         if isinstance(answer, Finding) or not isinstance(answer.body, dict):
             return False
-        if answer.body.get("id") in replies:
+        again = str(answer.body.get("id"))
+        if again in replies:
             return True
-        replies.add(str(answer.body.get("id")))
+        replies.add(again)
     return False
 
 
@@ -97,6 +101,8 @@ def _ask(
 ) -> Answer | Finding:
     try:
         answer = gateway.call(entry.port, "POST", path, entry.key, body, _MODEL_SECONDS)
+    except HeldByAnother as error:
+        return gateway.unanswered(name, entry.port, error)
     except NotAnswering as error:
         return Finding(
             name, Level.WARNING, f"port {entry.port}", f"{model} gives no reply: {error}"

@@ -50,7 +50,7 @@ def readiness(environment: Mapping[str, str]) -> Finding:
     try:
         answer = gateway.readiness()
     except NotAnswering as error:
-        return refusals.no_answer(refusals.READINESS, LITELLM_PORT, str(error))
+        return gateway.unanswered(refusals.READINESS, LITELLM_PORT, error)
     state = gateway.state_in(answer)
     if answer.status != 200 or state != "connected":
         return refusals.not_ready(answer.status, state, "DATABASE_URL" in environment)

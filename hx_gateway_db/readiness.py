@@ -4,8 +4,10 @@ systemd calls LiteLLM's unit active the moment it is forked, so only the service
 """
 
 import time
+from contextlib import suppress
 
 from hx_gateway_db import gateway, services
+from hx_gateway_db.gateway import HeldByAnother, NotAnswering
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.services import ServiceFailed, Unit
@@ -21,8 +23,10 @@ _LOOK_SECONDS = 0.2
 
 
 def answers(name: str) -> bool:
-    """Whether the service of the unit `name` answers now."""
-    return gateway.alive() if name == LITELLM_UNIT else gateway.wrapper_alive()
+    """Whether the service of the unit `name` answers now; nobody else counts."""
+    with suppress(NotAnswering):
+        return gateway.health(name) == 200
+    return False
 
 
 def answering() -> tuple[str, ...]:
@@ -31,9 +35,13 @@ def answering() -> tuple[str, ...]:
 
 
 def wait_until_ready(unit: Unit, progress: Progress) -> None:
-    """Wait until a unit answers. Raises ServiceFailed as soon as it has crashed."""
+    """Wait until a unit answers.
+
+    Raises ServiceFailed as soon as it has crashed, or somebody else is on its port: LiteLLM is on
+    another one then.
+    """
     started = looked = time.monotonic()
-    while not answers(unit.name):
+    while not _ready(unit.name):
         now = time.monotonic()
         if now - looked >= _LOOK_SECONDS:
             looked = now
@@ -44,6 +52,16 @@ def wait_until_ready(unit: Unit, progress: Progress) -> None:
                 raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.", unit.name)
             progress.waiting(unit.name, seconds)
         time.sleep(_ASK_SECONDS)
+
+
+def _ready(name: str) -> bool:
+    try:
+        return gateway.health(name) == 200
+    except HeldByAnother as error:
+        raise ServiceFailed(error.finding.sentence, name) from None
+    except NotAnswering:
+        pass
+    return False
 
 
 def watch(units: list[Unit], since: float, progress: Progress) -> None:

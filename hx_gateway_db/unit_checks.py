@@ -1,16 +1,15 @@
 """The two units and the two ports: whether they run, and whether it is they who answer."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from hx_gateway_db import gateway, listeners, services
+from hx_gateway_db import answerer, gateway, listeners, services
+from hx_gateway_db.answerer import Stranger
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.gateway import NotAnswering
-from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT
-from hx_gateway_db.listeners import Listener
+from hx_gateway_db.gateway import HeldByAnother, NotAnswering
+from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.services import Unit
 
-_SECONDS = 3.0
 # LiteLLM's unit counts as active as soon as it is forked.
 _STARTING_SECONDS = 60.0
 
@@ -59,25 +58,15 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
 
 
 def port_finding(
-    name: str, port: int, listening: Sequence[Listener], status: int, silence: str = ""
+    name: str, port: int, stranger: Stranger | None, status: int, silence: str = ""
 ) -> Finding:
-    """Who answers on a port: `status` came back, or else `silence`, a clause."""
+    """Who answers on a port: `status` came back, or else `silence`, a clause.
+
+    `stranger` holds it in the unit's place.
+    """
     where, short = f"port {port}", name.removesuffix(".service")
-    # systemd itself holds a socket that it activates.
-    foreign = [one for one in listening if one.unit != name and one.pid != 1]
-    if foreign and len(foreign) == len(listening):
-        by = foreign[0]
-        process = f"process {by.pid}" if by.pid else "a process that can't be seen"
-        who = ", ".join(word for word in (by.name, process, by.unit) if word)
-        random = ", and LiteLLM listens on a random port" if port == LITELLM_PORT else ""
-        return Finding(
-            _id(name, "port"),
-            Level.FAILED,
-            where,
-            f"port {port} is held by another program ({who})",
-            f"it is {name}'s{random}",
-            f"stop that, then run 'systemctl restart {short}'",
-        )
+    if stranger:
+        return answerer.held(_id(name, "port"), port, stranger)
     if status == 200:
         return Finding(_id(name, "port"), Level.OK, where, f"{short} answers on port {port}")
     cure = f"run 'systemctl restart {short}'"
@@ -86,23 +75,27 @@ def port_finding(
 
 
 def _check_port(name: str, port: int, unit: Unit | None) -> Finding:
-    path = "/health/liveliness" if name == LITELLM_UNIT else "/healthz"
+    identifier, where = _id(name, "port"), f"port {port}"
+    if unit is None:
+        what = f"it can't be told who answers on {where}: nobody is asked"
+        return Finding(identifier, Level.SKIPPED, where, what)
     try:
-        status, silence = gateway.call(port, "GET", path, seconds=_SECONDS).status, ""
+        status, silence = gateway.health(name), ""
+    except HeldByAnother as error:
+        return gateway.unanswered(identifier, port, error)
     except NotAnswering as error:
         status, silence = 0, str(error)
-    listening = listeners.on_port(port)
-    if unit and not listening and not status:
+    if not status and not listeners.on_port(port):
         if not unit.running:
             what = "nobody listens, as the unit does not run"
-            return Finding(_id(name, "port"), Level.SKIPPED, f"port {port}", what)
+            return Finding(identifier, Level.SKIPPED, where, what)
         if (age := time.monotonic() - unit.since_monotonic) < _STARTING_SECONDS:
             what = (
                 f"{name.removesuffix('.service')} was started {age:.0f} s ago: nobody listens yet"
             )
             cure = "wait: with a database LiteLLM takes half a minute to start"
-            return Finding(_id(name, "port"), Level.FAILED, f"port {port}", what, cure=cure)
-    return port_finding(name, port, listening, status, silence)
+            return Finding(identifier, Level.FAILED, where, what, cure=cure)
+    return port_finding(name, port, answerer.on_port(port), status, silence)
 
 
 def _id(name: str, what: str) -> str:

@@ -107,7 +107,7 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
     yield litellm.result()[1]
     yield wrapper.result()[1]
     if litellm.result()[1].finding.level is not Level.OK:
-        away = "LiteLLM does not answer"
+        away = "LiteLLM does not answer" if services.available() else "LiteLLM is not asked"
         yield _skipped(refusals.READINESS, away)
         yield stored.result()
         names = (refusals.KEY, *_WITH_A_KEY, links.UI, links.SPEND)

@@ -1,6 +1,24 @@
-"""Settings for hypothesis: how fast the machine is proves nothing."""
+"""Settings for hypothesis (how fast the machine is proves nothing), and a gateway of the test."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from hx_gateway_db import answerer, services
+from hx_gateway_db.layout import UNITS
+from hx_gateway_db.listeners import _process
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+@pytest.fixture
+def own_group(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The control group of the test, which is that of both units: what listens here is they."""
+    process = _process(Path(f"/proc/{os.getpid()}"))
+    assert process and process.group
+    monkeypatch.setattr(services, "available", lambda: True)
+    monkeypatch.setattr(answerer, "_groups", dict.fromkeys(UNITS, process.group))
+    return process.group

@@ -13,6 +13,8 @@ from hx_gateway_db import gateway
 from hx_gateway_db.gateway import NotAnswering, ProofFailed, call, models
 from hx_gateway_db.settings import Redis
 
+pytestmark = pytest.mark.usefixtures("own_group")
+
 
 class Server:
     """Answers one connection with these bytes; slowly, if asked to."""
@@ -108,3 +110,8 @@ def test_a_connection_that_redis_has_closed_is_no_failure_of_the_cache(
     with nullcontext() if reached else pytest.raises(ProofFailed, match="does not reach"):
         gateway.check_cache("sk-master", Redis("r1"))
     assert left == []
+
+
+def test_what_litellm_says_of_its_database_is_one_short_line() -> None:
+    said = gateway.state_in(gateway.Answer(200, {"db": "a\033[2J\nb" + "c" * 1_000_000}, ""))
+    assert said.startswith("a\N{REPLACEMENT CHARACTER}[2J bccc") and len(said) < 400
