@@ -21,11 +21,13 @@ from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.folders import exists, open_folder
 from hx_gateway_db.journal import Journal
 from hx_gateway_db.layout import STATE_FOLDER
+from hx_gateway_db.programs import captured
 from hx_gateway_db.replacement import clear_temporary, replace_file
 from hx_gateway_db.snapshot import FileImage, take_in
 
 _TRIES = 10
 _BETWEEN_TRIES = 0.02
+_GROUP_SECONDS = 60.0
 
 
 TakeBack = Callable[[FileChange, FileImage], FileImage | None]
@@ -245,15 +247,19 @@ def _make_folders(root: Path, path: PurePosixPath) -> None:
 
 def _make_group(root: Path, group: Group) -> None:
     command = ["groupadd", *_prefix(root), "--system", "--gid", str(group.gid), group.name]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise Refused(f"the group {group.name} can't be made: {result.stderr.strip()}")
+    try:
+        result = captured(command, _GROUP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Refused(f"the group {group.name} can't be made: groupadd does not end.") from None
+    if result.status != 0:
+        raise Refused(f"the group {group.name} can't be made: {result.errors.strip()}")
 
 
 def _remove_group(root: Path, group: Group) -> None:
     # It exits 6 when the group was never made, which is what we want.
     command = ["groupdel", *_prefix(root), group.name]
-    subprocess.run(command, capture_output=True, check=False)
+    with suppress(subprocess.TimeoutExpired):
+        captured(command, _GROUP_SECONDS)
 
 
 def _prefix(root: Path) -> list[str]:
