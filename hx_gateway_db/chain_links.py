@@ -34,6 +34,8 @@ def tables(chain: Chain) -> Finding:
         return proof.tables(settings.postgres)
     where = str(chain.host.layout.gateway_env)
     cure = "run 'dpkg-reconfigure hx-gateway-db'"
+    for distrust in chain.host.distrusted.values():
+        return Finding(refusals.TABLES, Level.FAILED, where, distrust.what, cure=distrust.cure)
     if chain.host.problem:
         what = chain.host.problem.rstrip(".")
         return Finding(refusals.TABLES, Level.FAILED, where, what, cure=cure)

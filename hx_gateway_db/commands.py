@@ -303,6 +303,8 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host import read_host
 
     host = read_host(options.root)
+    if host.distrusted:
+        terminal.say(host.problem)
     hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
     answers = {key: value for key, value in host.answers.items() if key not in hidden}
     if options.json:

@@ -4,6 +4,7 @@ BASE may belong to the gateway's service user. A symbolic link on the way is fol
 root put it into a folder that only root can change; any other is refused.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -82,7 +83,12 @@ def _walk(root: Path, names: list[str], links_left: int) -> int:
                 return _walk(root, [*_resolve(walked, target), *rest], links_left - 1)
             if not stat.S_ISDIR(entry.st_mode):
                 raise Refused(f"{here} is not a folder.")
-            following = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=current)
+            try:
+                following = os.open(name, _OPEN | os.O_NOFOLLOW, dir_fd=current)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise Refused(f"{here} was swapped by somebody else just now.") from None
+                raise
             os.close(current)
             current = following
             walked.append(name)

@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator
 
-from hx_gateway_db import config_yaml, env_file, sandbox, services, unit_environment
+from hx_gateway_db import (
+    config_yaml,
+    env_file,
+    environment_files,
+    foreign_file,
+    services,
+    unit_environment,
+)
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.foreign_file import Unreadable
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import UNITS, database_drop_in
+from hx_gateway_db.sandbox import Unavailable
 from hx_gateway_db.settings import Settings
 from hx_gateway_db.unit_environment import Defeat
 
@@ -36,10 +45,9 @@ def findings(host: Host, settings: Settings) -> Iterator[Finding]:
         cure = f"remove {key} from {path}"
         yield Finding(_NAME, Level.FAILED, str(path), what, why, cure)
     units = [unit for unit in UNITS if host.layout.live and services.available()]
-    defeats = [(unit, defeat) for unit in units for defeat in _defeats(unit, host, settings)]
-    for unit, defeat in defeats:
-        yield _defeated(unit, defeat, str(host.layout.gateway_env))
-    if not culprits and not defeats:
+    found = [finding for unit in units for finding in _of_unit(unit, host, settings)]
+    yield from found
+    if not culprits and not found:
         what = "neither config.yaml nor a unit's drop-in overrides gateway.env"
         yield Finding(_NAME, Level.OK, str(path), what)
 
@@ -48,6 +56,17 @@ def _wanted(settings: Settings) -> dict[str, str]:
     from hx_gateway_db import render
 
     return env_file.values(render.gateway_env(settings))
+
+
+def _of_unit(unit: str, host: Host, settings: Settings) -> list[Finding]:
+    gateway_env = str(host.layout.gateway_env)
+    try:
+        defeats = _defeats(unit, host, settings)
+    except Unavailable as reason:
+        return [
+            Finding(_NAME, Level.SKIPPED, unit, f"not all that {unit} reads is known: {reason}")
+        ]
+    return [_defeated(unit, defeat, gateway_env) for defeat in defeats]
 
 
 def _defeats(unit: str, host: Host, settings: Settings) -> list[Defeat]:
@@ -66,15 +85,25 @@ def _defeats(unit: str, host: Host, settings: Settings) -> list[Defeat]:
             text += render.database_drop_in(layout)
         texts.append((path, text))
     named = {path for path in unit_environment.environment_files(texts) if path != gateway_env}
-    contents = {path: sandbox.variables(path) for path in named}
+    contents = {
+        pattern: {
+            name: value
+            for path in environment_files.matching(pattern)
+            for name, value in env_file.values(_text(path)).items()
+        }
+        for pattern in named
+    }
     return unit_environment.defeats(texts, gateway_env, _wanted(settings), contents)
 
 
 def _text(path: str) -> str:
+    """A file that the unit is made of; empty when it is not there. Raises Unavailable."""
     try:
-        return sandbox.beginning(path, _LARGEST_UNIT_FILE)
-    except OSError:
-        return ""
+        return foreign_file.read(path, _LARGEST_UNIT_FILE).decode(errors="replace")
+    except Unreadable as error:
+        if error.missing:
+            return ""
+        raise Unavailable(f"of {path}, {error}") from None
 
 
 def _defeated(unit: str, defeat: Defeat, gateway_env: str) -> Finding:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from hx_gateway_db.redis_use import RedisUse
 from hx_gateway_db.settings import Cache, Settings
 from hx_gateway_db.snapshot import FileImage, take
 from hx_gateway_db.state import State, load
+from hx_gateway_db.trust import Distrust, distrust
 from hx_gateway_db.urls import parse_database_url, parse_redis_url
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Host:
-    """`settings` is None when the host has none that can be read; `problem` then says why.
+    """`settings` is None when the host has none that can be believed; `problem` then says why.
 
     `files` are all that a plan for the present BASE reads, those that are missing as None.
-    `groups` maps the names in the host's own /etc/group to their ids.
+    `groups` maps the names in the host's own /etc/group to their ids. `unusable` says in a
+    sentence what keeps a file from being read; only a host that is left as it is has such files,
+    and they count as missing.
     """
 
     layout: Layout
@@ -50,6 +53,27 @@ class Host:
     settings: Settings | None
     problem: str
     groups: Mapping[str, int] = field(repr=False)
+    unusable: Mapping[PurePosixPath, str] = field(default_factory=dict)
+
+    @property
+    def distrusted(self) -> Mapping[PurePosixPath, Distrust]:
+        """The files that are believed where root alone can write them, and that others can."""
+        found = {path: self._distrust(path) for path in self.files if path not in self._not_asked}
+        return {path: reason for path, reason in found.items() if reason}
+
+    @property
+    def _not_asked(self) -> tuple[PurePosixPath, ...]:
+        # The state folder is root's alone, and LiteLLM's configuration may be its user's.
+        return (STATE_FILE, PRISTINE_CONFIG, GROUPS, self.layout.config_yaml)
+
+    def _distrust(self, path: PurePosixPath) -> Distrust | None:
+        image = self.files[path]
+        if image is None:
+            return None
+        if path != self.layout.gateway_env:
+            return distrust(path, image.metadata, "root", 0o644)
+        group = "" if self.group is None else GATEWAY_GROUP
+        return distrust(path, image.metadata, group, 0o640)
 
     @property
     def group(self) -> int | None:
@@ -93,6 +117,8 @@ class Host:
     @property
     def values(self) -> dict[str, str]:
         """Today's values of what we keep track of, for `left`."""
+        if self.layout.gateway_env in self.distrusted:
+            return {}
         text = self.text(self.layout.gateway_env) or ""
         return tracked(self.answers, env_file.values(text))
 
@@ -120,27 +146,43 @@ class Host:
             raise Refused(f"{path} is not UTF-8 text: mend it first.") from None
 
 
-def read_host(root: Path, base: PurePosixPath | None = None) -> Host:
+def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool = False) -> Host:
     """Read the host at `root`; without `base`, the one it was wired with, or the usual one.
 
-    Raises Refused for files that can't be trusted or read.
+    Raises Refused for files that can't be trusted or read; for a host that is to be left without
+    us (`to_leave`), not because of those that the gateway's user may own.
     """
     state_image = take(root, STATE_FILE)
     state = load(state_image.content.decode(errors="replace")) if state_image else None
     drop_ins = {path: take(root, path) for path in map(database_drop_in, UNITS)}
     layout = Layout(root, base or _present_base(state, drop_ins))
-    paths = [layout.gateway_env, layout.config_yaml, cache_drop_in(), PRISTINE_CONFIG, GROUPS]
+    unusable: dict[PurePosixPath, str] = {}
+    files = {STATE_FILE: state_image, **drop_ins}
+    for path in (layout.gateway_env, layout.config_yaml):
+        try:
+            files[path] = take(root, path)
+        except Refused as refusal:
+            if not to_leave:
+                raise
+            files[path], unusable[path] = None, str(refusal)
+    paths = [cache_drop_in(), PRISTINE_CONFIG, GROUPS]
     paths += [redis_drop_in(state.redis_unit)] if state and state.redis_unit else []
-    files = {STATE_FILE: state_image, **drop_ins, **{path: take(root, path) for path in paths}}
-    host = Host(layout, files, state, None, "", _groups(files[GROUPS]))
-    if files[layout.gateway_env] is None:
-        return host
+    files |= {path: take(root, path) for path in paths}
+    host = Host(layout, files, state, None, "", _groups(files[GROUPS]), unusable)
+    if found := host.distrusted:
+        return replace(host, problem=next(iter(found.values())).sentence)
     try:
-        settings = _read_settings(host)
+        if host.text(layout.gateway_env) is None:
+            return host
+    except Refused as refusal:
+        if not to_leave:
+            raise
+        unusable[layout.gateway_env] = str(refusal)
+        return replace(host, files={**files, layout.gateway_env: None})
+    try:
+        return replace(host, settings=_read_settings(host))
     except InvalidSettings as error:
-        problem = f"{layout.gateway_env}: {error}"
-        return Host(layout, files, state, None, problem, host.groups)
-    return Host(layout, files, state, settings, "", host.groups)
+        return replace(host, problem=f"{layout.gateway_env}: {error}")
 
 
 def tracked(answers: Mapping[str, str], gateway_env: Mapping[str, str]) -> dict[str, str]:
@@ -159,8 +201,10 @@ def _present_base(
 ) -> PurePosixPath:
     if state:
         return state.gateway_env.parent.parent.parent
-    for image in drop_ins.values():
-        text = image.content.decode(errors="replace") if image else ""
+    for path, image in drop_ins.items():
+        if image is None or distrust(path, image.metadata, "root", 0o644):
+            continue
+        text = image.content.decode(errors="replace")
         for line in drop_in.owned(text, drop_in.DATABASE_LINES).values():
             file = PurePosixPath(drop_in.path(line) or "/")
             base = file.parent.parent.parent

@@ -11,6 +11,7 @@ from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.config_yaml import Origin
 from hx_gateway_db.diff import unified
 from hx_gateway_db.edits import Left
+from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import exists
 from hx_gateway_db.host import Host, free_system_group_id, tracked
 from hx_gateway_db.layout import (
@@ -45,13 +46,17 @@ from hx_gateway_db.wired_files import (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done. `restart` names the units whose inputs change; `notes` are for people."""
+    """What is to be done. `restart` names the units whose inputs change; `notes` are for people.
+
+    `config_left`: LiteLLM's configuration can't be made one for a gateway without a database.
+    """
 
     layout: Layout
     changes: Changes = field(repr=False)
     restart: tuple[str, ...]
     notes: tuple[str, ...] = ()
     state: State | None = None
+    config_left: bool = False
 
     @property
     def empty(self) -> bool:
@@ -80,6 +85,9 @@ def plan_apply(
     layout = host.layout
     previous = host.state
     present = moved_from or host
+    for path, distrust in host.distrusted.items():
+        if path != layout.gateway_env:
+            raise Refused(distrust.sentence)
     group = None
     # A tree without /etc/group is no system that could have one.
     if host.group is None and host.groups and os.geteuid() == 0:
@@ -133,16 +141,20 @@ def plan_apply(
     return Plan(layout, whole, _in_order(restart), tuple(notes), state)
 
 
-def plan_rollback(host: Host) -> Plan:
+def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
     """The plan that leaves a gateway without a database (the specification's rollback).
 
     gateway.env stays: it is configuration (Debian policy 10.7.3), read back by a later install.
+    config.yaml stays as it is with `leave_config`, and where it can't be edited safely: its owner
+    must not be able to keep the package from being removed.
     """
     if host.state is None or not host.state.wired:
         return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
-    changes = []
-    config, origin = unwired_config(host)
-    changes += [config] if config else []
+    config, origin, why_not = _unwired_config(host, leave_config)
+    changes = [config] if config else []
+    notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
+    notes += [host.problem] if host.problem else []
+    notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
     for unit in UNITS:
         path = database_drop_in(unit)
         rendered = render.database_drop_in(host.layout)
@@ -164,7 +176,35 @@ def plan_rollback(host: Host) -> Plan:
     )
     changed += _state_changes(host, state, origin)
     folders = _emptied(changed)
-    return Plan(host.layout, Changes(tuple(changed), None, folders), _in_order(restart), (), state)
+    gone = config is None and host.state.config == host.layout.config_yaml
+    return Plan(
+        host.layout,
+        Changes(tuple(changed), None, folders),
+        _in_order(restart),
+        tuple(notes),
+        state,
+        config_left=gone or bool(why_not) or host.layout.config_yaml in host.unusable,
+    )
+
+
+def _unwired_config(host: Host, leave: bool) -> tuple[FileChange | None, Origin | None, str]:
+    """The change of config.yaml if there is one, its origin then, and why it can't be made."""
+    if leave:
+        return None, host.origin, "somebody changes it again and again."
+    if host.files[host.layout.config_yaml] is None:
+        return None, host.origin, ""
+    try:
+        return *unwired_config(host), ""
+    except Refused as refusal:
+        return None, host.origin, str(refusal)
+
+
+def _left_as_it_is(path: PurePosixPath, why: str) -> str:
+    """One line; the file is what the sentence `why` is about."""
+    subject = f"{path} "
+    why = f"it {why.removeprefix(subject)}" if why.startswith(subject) else why
+    why = why.removeprefix(f"{path}: ")
+    return f"{path} is left as it is: {why}"
 
 
 def remembering(plan: Plan, host: Host, units: tuple[str, ...]) -> Plan:

@@ -6,10 +6,9 @@ names any more is rubbish, so undoing the drop-in undoes the preparation, whoeve
 """
 
 import os
+import pwd
 import re
 import secrets
-import shutil
-import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +16,13 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from hx_gateway_db import prisma_check, services
+from hx_gateway_db import foreign_file, prisma_check, services
 from hx_gateway_db import sandbox as sandboxes
+from hx_gateway_db.adoption import Limits, adopt
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import failures
+from hx_gateway_db.folders import sync
+from hx_gateway_db.foreign_file import Unreadable
 from hx_gateway_db.layout import (
     LITELLM_UNIT,
     PRISMA_FOLDER,
@@ -28,8 +30,11 @@ from hx_gateway_db.layout import (
     STATE_FOLDER,
     database_drop_in,
 )
+from hx_gateway_db.passed_on import passed_on
 from hx_gateway_db.prisma_check import Report, probe
 from hx_gateway_db.progress import Progress
+from hx_gateway_db.redaction import said as one_line
+from hx_gateway_db.removal import remove_tree
 from hx_gateway_db.sandbox import Sandbox, Unavailable, sandbox_of
 from hx_gateway_db.services import ServiceFailed
 
@@ -39,14 +44,17 @@ VARIABLES = (
     *("PRISMA_BINARY_CACHE_DIR", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY"),
     *("PRISMA_HIDE_UPDATE_MESSAGE", "CHECKPOINT_DISABLE"),
 )
-# How npm, Prisma and nodeenv are told where to download from.
-_PASSED_ON = (
-    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *("npm_config_registry", "npm_config_cafile", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"),
-    *("PRISMA_ENGINES_MIRROR", "PRISMA_ENGINES_CHECKSUM_IGNORE_MISSING", "NODEJS_MIRROR"),
-)
 # By itself, npm tries for more than a minute where there is no network.
 _PATIENCE = {"npm_config_fetch_retries": "1", "npm_config_fetch_retry_mintimeout": "1000"}
+# What of the work folder is taken over: a client for the newest LiteLLM has some 6,000 files with
+# 250 MiB when Node.js is among them.
+_ADOPTED = ("client", "home")
+_LIMITS = Limits(depth=64, names=100_000, bytes=1024**3)
+# systemd.exec(5), DynamicUser=
+_DYNAMIC_IDS = range(61184, 65520)
+_UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+_LARGEST_UNIT_FILE = 1024 * 1024
+_LONGEST = 6000
 _LINE = re.compile(r'Environment="(?P<name>\w+)=(?P<value>(?:[^"\\]|\\.)*)"')
 _REACHING = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b"
@@ -82,25 +90,29 @@ def prepare(progress: Progress) -> Prepared:
         raise Refused(f"Prisma's client can't be prepared: {error.strerror}{where}.") from None
 
 
-def tidy(root: Path = Path("/")) -> None:
+def tidy(root: Path = Path("/")) -> list[str]:
     """Remove what was prepared and is named neither by the unit's files nor by its process.
 
-    Also what an interrupted preparation left. Called after a run, however that ended.
+    Also what an interrupted preparation left. Called after a run, however that ended; returns a
+    sentence on each thing that could not be removed.
     """
     live = root == Path("/") and services.available()
     if live:
         with suppress(ServiceFailed):
             services.stop_left_behind()
-    shutil.rmtree(_below(root, PRISMA_WORK), ignore_errors=True)
+    left = remove_tree(_below(root, PRISMA_WORK))
+    sentences = [left] if left else []
     folder = _below(root, PRISMA_FOLDER)
     if not folder.is_dir():
-        return
+        return sentences
     named = _named(root, live)
-    for entry in folder.iterdir():
-        if str(PRISMA_FOLDER / entry.name) not in named:
-            shutil.rmtree(entry, ignore_errors=True)
+    if named is None:
+        return [*sentences, f"{folder} stays, since not all files of {LITELLM_UNIT} can be read."]
+    rubbish = [x for x in folder.iterdir() if str(PRISMA_FOLDER / x.name) not in named]
+    sentences += filter(None, map(remove_tree, rubbish))
     with suppress(OSError):
         folder.rmdir()
+    return sentences
 
 
 def drop_in_lines(environment: Mapping[str, str]) -> list[str]:
@@ -138,20 +150,22 @@ def _prepare(sandbox: Sandbox, progress: Progress) -> Prepared:
     environment |= _environment(report, folder)
     try:
         _generate(sandbox, report, folder, environment, progress)
-        _install(folder)
+        _install(folder, _owner(sandbox))
         after = probe(sandbox, environment)
         if not after.healthy:
             raise Refused(_sentence(after))
     except BaseException:
-        tidy()
+        for sentence in tidy():
+            progress.say(sentence)
         raise
     return Prepared(environment, (f"Prisma's client is in {folder}.",))
 
 
 def _present() -> dict[str, str]:
     """What an earlier preparation has put into the drop-in."""
-    with suppress(OSError, UnicodeError):
-        return recorded(Path(database_drop_in(LITELLM_UNIT)).read_text())
+    with suppress(Unreadable):
+        text = foreign_file.read(database_drop_in(LITELLM_UNIT), _LARGEST_UNIT_FILE)
+        return recorded(text.decode(errors="replace"))
     return {}
 
 
@@ -192,78 +206,79 @@ def _generate(
     if not report.schema:
         raise Refused(f"LiteLLM is not installed for {report.python}: it has no schema.prisma.")
     work = Path(PRISMA_WORK)
-    shutil.rmtree(work, ignore_errors=True)
+    if left := remove_tree(work):
+        raise Refused(left)
     work.parent.mkdir(mode=0o700, exist_ok=True)
-    work.mkdir()
-    # Only root can enter the folder that it is in: who generates there is the gateway's user.
-    work.chmod(0o777)
+    work.mkdir(mode=0o700)
     for seen in (Path(PRISMA_FOLDER), Path(folder)):
         seen.mkdir(exist_ok=True)
         seen.chmod(0o755)
     source = resources.files("hx_gateway_db").joinpath("prisma_generator.py").read_text()
     arguments = (report.schema, str(folder / "client/prisma"), str(folder / "scratch"))
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
-    overrides = {**_PATIENCE, **passed_on, **environment, "PYTHONPATH": _without_ours(environment)}
-    ended = sandboxes.run(
-        sandbox.online().without_passwords(),
-        (*sandbox.python(), "-"),
-        f"{source}\nmain(*{arguments!r})\n",
-        overrides=overrides,
-        places={folder: work},
-        seconds=_SECONDS,
-        waiting=lambda seconds: progress.waiting("Prisma's client to be generated", seconds),
-    )
+    ours = passed_on(os.environ)
+    for sentence in ours.said:
+        progress.say(sentence)
+    overrides = {
+        **_PATIENCE,
+        **ours.variables,
+        **environment,
+        "PYTHONPATH": _without_ours(environment),
+    }
+    command = (*sandbox.python(), "-")
+    # Only root can enter the folder that it is in: who generates there is the gateway's user.
+    work.chmod(0o777)
+    try:
+        ended = sandboxes.run(
+            sandbox.online().without_passwords(),
+            command,
+            f"{source}\nmain(*{arguments!r})\n",
+            overrides=overrides,
+            places={folder: work},
+            seconds=_SECONDS,
+            waiting=lambda seconds: progress.waiting("Prisma's client to be generated", seconds),
+        )
+    finally:
+        work.chmod(0o700)
     answer = prisma_check.answer(sandbox, ended)
     if answer.get("status") != 0:
         raise Refused(_explained(str(answer.get("said")), str(answer.get("status")), overrides))
-    shutil.rmtree(work / "scratch", ignore_errors=True)
 
 
 def _without_ours(environment: Mapping[str, str]) -> str:
     return environment["PYTHONPATH"].partition(":")[2]
 
 
-def _install(folder: PurePosixPath) -> None:
-    """Make the work folder root's, and put it where the unit will look for it."""
-    work = Path(PRISMA_WORK)
-    _adopt(work)
+def _install(folder: PurePosixPath, owner: int) -> None:
+    """Put a copy of the work folder that is root's alone where the unit will look for it."""
+    work, new = Path(PRISMA_WORK), Path(f"{folder}.new")
+    try:
+        adopt(work, new, _ADOPTED, owner, folder, _LIMITS)
+    except Refused as refusal:
+        raise Refused(f"Prisma's client as it was generated is not taken over: {refusal}") from None
     # A drop-in that survives a power cut must not name files that did not.
     os.sync()
-    work.rename(folder)
+    new.rename(folder)
+    sync(new.parent)
+    remove_tree(work)
 
 
-def _adopt(folder: Path) -> None:
-    """Give all below `folder` to root, for everybody to read.
-
-    The gateway's user made it. A service that was broken into must not be able to change the code
-    that it will run next time, nor make us give it somebody else's file: no link is followed.
-    """
-    for _, folders, files, here in os.fwalk(folder, follow_symlinks=False):
-        os.fchown(here, 0, 0)
-        os.fchmod(here, 0o755)
-        for name in (*folders, *files):
-            status = os.stat(name, dir_fd=here, follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                _adopt_file(name, here)
-            elif stat.S_ISLNK(status.st_mode):
-                os.chown(name, 0, 0, dir_fd=here, follow_symlinks=False)
-            elif not stat.S_ISDIR(status.st_mode):
-                raise Refused(f"Prisma's client came with {name}, which is no plain file.")
-
-
-def _adopt_file(name: str, folder: int) -> None:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    try:
-        status = os.fstat(descriptor)
-        os.fchown(descriptor, 0, 0)
-        os.fchmod(descriptor, 0o755 if status.st_mode & 0o111 else 0o644)
-    finally:
-        os.close(descriptor)
+def _owner(sandbox: Sandbox) -> int:
+    """The user id as which things were made in the sandbox. Raises Refused, OSError."""
+    if sandbox.user.isdigit():
+        return int(sandbox.user)
+    with suppress(KeyError):
+        return pwd.getpwnam(sandbox.user).pw_uid
+    # With DynamicUser= the user is gone with its process; no other has such an id.
+    uid = (Path(PRISMA_WORK) / _ADOPTED[0]).lstat().st_uid
+    if uid not in _DYNAMIC_IDS:
+        raise Refused(f"Prisma's client was generated by the user id {uid}, whom nobody knows.")
+    return uid
 
 
 def _explained(said: str, status: str, environment: Mapping[str, str]) -> str:
     """What was printed by tools of four kinds, as one sentence with its cure."""
     failed = "Prisma's client could not be generated"
+    said = said[-_LONGEST:]
     if "nodeenv" in said:
         return (
             f"{failed}: Node.js is not installed and could not be downloaded: run"
@@ -288,20 +303,20 @@ def _explained(said: str, status: str, environment: Mapping[str, str]) -> str:
         return f"{failed}: {STATE_FOLDER} is full: make room for 300 MB there."
     if engines or "E404" in said:
         return f"{failed}: {source} does not have it: name another in {variable}."
-    last = "\n".join(f"  {line}" for line in _printable(said).splitlines()[-6:])
-    return f"{failed} (exit status {status}). It said last:\n{last}"
+    last = "\n".join(f"  {one_line(_printable(line))}" for line in said.splitlines()[-6:])
+    return f"{failed} (exit status {one_line(status)}). It said last:\n{last}"
 
 
 def _place(url: str) -> str:
     """The server in a URL, without a password that may be in it."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        return parts.netloc.rpartition("@")[2] or url
+        return one_line(parts.netloc.rpartition("@")[2] or url)
     return "the server"
 
 
 def _printable(text: str) -> str:
-    return "".join(char for char in text if char.isprintable() or char == "\n")
+    return "".join(character for character in text if character.isprintable())
 
 
 def _sentence(report: Report) -> str:
@@ -309,21 +324,35 @@ def _sentence(report: Report) -> str:
     return found[0].sentence if found else "Prisma's client is not that of this LiteLLM."
 
 
-def _named(root: Path, live: bool) -> set[str]:
-    """The preparations that a file of LiteLLM's unit names, or the environment of its process."""
-    texts = [
-        file.read_text(errors="replace")
-        for folder in ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system")
-        for file in (
-            root / folder / LITELLM_UNIT,
-            *sorted((root / folder / f"{LITELLM_UNIT}.d").glob("*.conf")),
-        )
-        if file.is_file()
-    ]
+def _named(root: Path, live: bool) -> set[str] | None:
+    """The preparations that a file of LiteLLM's unit names, or the environment of its process.
+
+    None when one of the files can't be read.
+    """
+    texts: list[str] = []
+    for folder in map(PurePosixPath, _UNIT_FOLDERS):
+        drop_ins = folder / f"{LITELLM_UNIT}.d"
+        names = sorted(_below(root, drop_ins).glob("*.conf"))
+        for path in (folder / LITELLM_UNIT, *(drop_ins / file.name for file in names)):
+            if _is_masked(_below(root, path)):
+                continue
+            try:
+                content = foreign_file.read(path, _LARGEST_UNIT_FILE, root)
+            except Unreadable as error:
+                if error.missing:
+                    continue
+                return None
+            texts.append(content.decode(errors="replace"))
     if live:
         with suppress(ServiceFailed):
             texts += services.environment(services.unit(LITELLM_UNIT)).values()
     return set(re.findall(rf"{re.escape(str(PRISMA_FOLDER))}/[0-9a-f]+", "\n".join(texts)))
+
+
+def _is_masked(unit_file: Path) -> bool:
+    with suppress(OSError):
+        return os.readlink(unit_file) == os.devnull
+    return False
 
 
 def _below(root: Path, path: PurePosixPath) -> Path:

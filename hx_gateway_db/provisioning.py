@@ -77,6 +77,8 @@ def restore_local_redis(host: Host) -> None:
     """Make the local Redis user again, which Redis forgets when it ends. Raises Refused."""
     from hx_gateway_db import redis_administration
 
+    if host.distrusted:
+        raise Refused(host.problem)
     redis = host.settings.redis if host.settings else None
     if redis is None or not _made_before(host, redis):
         raise Refused("no user of this machine's Redis was made for the gateway.")

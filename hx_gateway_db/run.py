@@ -1,11 +1,11 @@
 """A plan being carried out: files, services and proof in their order, or everything put back."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hx_gateway_db import services
+from hx_gateway_db import services, startable
 from hx_gateway_db.errors import CheckFailed, HxError, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
@@ -29,8 +29,9 @@ class Run:
 
     `anyway`: the servers have failed a check, and are not asked again before the restart.
     `served` are the units that answered before, `pending` those that policy-rc.d forbids to
-    restart. `restarted` are those restarted so far, `up` those of them that answered again, the
-    first of them at `up_since`.
+    restart, `spared` those that would not come up again, and why. `restarted` are those restarted
+    so far, `up` those of them that answered again, the first of them at `up_since`. `written`:
+    the files are as planned.
     """
 
     host: Host
@@ -41,6 +42,8 @@ class Run:
     served: tuple[str, ...]
     pending: tuple[str, ...]
     anyway: bool = False
+    spared: Mapping[str, str] = field(default_factory=dict)
+    written: bool = False
     restarted: list[str] = field(default_factory=list)
     up: list[Unit] = field(default_factory=list)
     up_since: float = 0.0
@@ -50,6 +53,7 @@ class Run:
         transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
         try:
             transaction.write()
+            self.written = True
             if self.online:
                 transaction.services_begin(self.served)
                 self._restart()
@@ -74,6 +78,11 @@ class Run:
             elif name in self.pending:
                 self.progress.say(
                     f"policy-rc.d forbids restarting {name}: it runs with the old files."
+                )
+            elif name in self.spared:
+                self.progress.say(
+                    f"{name} is not restarted, since {self.spared[name]}: it goes on with its"
+                    " database until somebody restarts it."
                 )
             else:
                 self.restarted.append(name)
@@ -123,20 +132,33 @@ class Run:
         reason = redact(reason, self._secrets())
         trouble = self._restart_as_before() if self.online else ""
         down = [name for name in self.served if not answers(name)]
+        way_out = self._way_out(down or [culprit])
         if down:
             raise NotRolledBack(
                 f"{reason}\nThe files are as before, but {' and '.join(down)} does not answer."
                 f" {trouble}".rstrip()
+                + way_out
             ) from None
         transaction.close()
         others = "".join(f"\n{sentence}" for sentence in on_edits(undone))
         if not isinstance(error, HxError | ProofFailed):
             return
         if self.restarted:
-            raise RolledBack(f"{reason}\nEverything was put back.{others}") from None
+            raise RolledBack(f"{reason}\nEverything was put back.{others}{way_out}") from None
         if isinstance(error, CheckFailed):
             raise CheckFailed(f"{reason} Everything is as it was.{others}", error.findings)
         raise Refused(f"{reason} Everything is as it was.{others}") from None
+
+    def _way_out(self, units: list[str]) -> str:
+        """How the package is removed all the same when these do not come up again."""
+        if self.settings is not None or not self.restarted:
+            return ""
+        units = [unit for unit in units if unit] or self.restarted
+        names = " ".join(unit.removesuffix(".service") for unit in units)
+        return (
+            f"\nTo go on without them, run 'systemctl stop {names}', then this again: what is"
+            " stopped on purpose is left alone."
+        )
 
     def _restart_as_before(self) -> str:
         """Restart what was restarted, now with its old files; returns what went wrong."""
@@ -177,17 +199,18 @@ def new_run(
     try:
         if online:
             plan = replace(plan, restart=_outdated(host, plan, served))
-        forbidden = [
+        forbidden = tuple(
             name
             for name in plan.restart
             if online and services.unit(name).wanted and services.policy_forbids(name)
-        ]
+        )
+        spared = _spared(plan, served) if online and settings is None else {}
     except ServiceFailed as failure:
         raise Refused(f"{failure} Nothing was changed.") from None
-    left = tuple(forbidden)
+    left = (*forbidden, *(name for name in spared if name not in forbidden))
     # Without systemd, it is remembered that the units have to be restarted, and the wiring proven.
     plan = remembering(plan, host, left if online or settings is None else plan.restart)
-    return Run(host, plan, settings, progress, online, served, left, anyway)
+    return Run(host, plan, settings, progress, online, served, forbidden, anyway, spared)
 
 
 def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,6 +221,23 @@ def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...
         for name in plan.restart
         if name in changing or name not in served or pending(host, name)
     )
+
+
+def _spared(plan: Plan, served: tuple[str, ...]) -> dict[str, str]:
+    """The units that serve and would not come up again as a rollback leaves them, and why.
+
+    Left running, they go on serving; and who can make one fail can't keep us from being removed.
+    """
+    spared = {}
+    for name in plan.restart:
+        if name not in served or not services.unit(name).wanted:
+            continue
+        why = startable.obstacle(name)
+        if not why and plan.config_left and name == LITELLM_UNIT:
+            why = f"it might not start with {plan.layout.config_yaml} as that is"
+        if why:
+            spared[name] = why
+    return spared
 
 
 def live(host: Host) -> bool:

@@ -3,7 +3,6 @@
 So that what is found holds for the gateway's service too, also while that does not run.
 """
 
-import glob
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from hx_gateway_db import env_file, services, started_program
+from hx_gateway_db import env_file, environment_files, foreign_file, services, started_program
+from hx_gateway_db.foreign_file import Unreadable
+from hx_gateway_db.passed_on import NAMES
 from hx_gateway_db.programs import Ended
 from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.started_program import StartedProgram
@@ -42,7 +43,7 @@ _READ = ("LoadState", "ExecStart", "Environment", "EnvironmentFiles", "RootDirec
 _NOT_SET = ("", "~", "2147483646")
 _FILE = re.compile(r"(?P<path>.*) \(ignore_errors=(?P<ignored>yes|no)\)")
 _VARIABLE = re.compile(r"\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<bare>(?:\\.|[^\s\"\\])+)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # systemd.exec(5), "Process Exit Codes"
 _NOT_STARTED = {
     200: "its WorkingDirectory= can't be entered",
@@ -52,9 +53,19 @@ _NOT_STARTED = {
     226: "its sandbox can't be set up",
 }
 _BEGINNING = 1024
+_HEAD_SECONDS = 20.0
 _LARGEST_FILE = 1024 * 1024
 
-_PASSWORDS = ("DATABASE_URL", "REDIS_URL", "LITELLM_REDIS_URL")
+_PASSWORDS = ("DATABASE_URL", "DIRECT_URL", "REDIS_URL", "LITELLM_REDIS_URL")
+# What the names of secrets end in, of the gateway's own and of those of its models' providers.
+_SECRET = re.compile(
+    r"(?i)(KEY|KEYS|TOKEN|SECRET|PASS|PASSWORD|PASSWD|CREDENTIALS?|AUTH|DSN|SALT)$"
+)
+_LOGIN = re.compile(r"://[^/\s@]*@")
+# A command line holds no more words than it may; these are the names of other people's choice.
+_MOST_SECRETS = 500
+# What the programs that we run are told by, about where to download from say.
+_NEEDED = re.compile(r"(?i)(npm|node|prisma)_")
 
 
 class Unavailable(Exception):
@@ -92,23 +103,36 @@ class Sandbox:
         return replace(self, properties=kept)
 
     def without_passwords(self) -> "Sandbox":
-        """The same for programs that need not know what the gateway logs in with."""
-        unset = ("UnsetEnvironment", " ".join(_PASSWORDS))
+        """The same for programs that need not know what the gateway logs in with.
+
+        They run as its user, who could look it up; but some of them, npm's say, are strangers to
+        the gateway, and print what they find where something goes wrong.
+        """
+        names = {*_PASSWORDS, *filter(_NAME.fullmatch, _secrets(self.variables())[:_MOST_SECRETS])}
+        unset = ("UnsetEnvironment", " ".join(sorted(names)))
         return replace(self, properties=(*self.properties, unset))
 
     def python(self) -> tuple[str, ...]:
         """What starts the Python that runs the unit's program. Raises Unavailable for another."""
         path = self.program.path
         try:
-            head = beginning(path, _BEGINNING)
-        except OSError as error:
-            raise Unavailable(
-                f"{path}, which {self.unit} starts, can't be read ({error.strerror})"
-            ) from None
+            head = foreign_file.beginning(path, _BEGINNING).decode(errors="replace")
+        except Unreadable as error:
+            head = "" if error.missing else self._beginning(path)
+            if not head:
+                raise Unavailable(
+                    f"{path}, which {self.unit} starts, can't be used: {error}"
+                ) from None
         python = started_program.python_of(self.program, head)
         if python is None:
             raise Unavailable(f"{self.unit} starts {path}, which is no Python script")
         return (python,) if "/" in python else ("/usr/bin/env", python)
+
+    def _beginning(self, path: str) -> str:
+        """As its user sees it, whom it may belong to: pipx and uv start their programs by links."""
+        command = ("/usr/bin/head", "-c", str(_BEGINNING), "--", path)
+        ended = run(self.without_passwords(), command, seconds=_HEAD_SECONDS)
+        return ended.output if ended.status == 0 else ""
 
 
 def sandbox_of(unit: str) -> Sandbox:
@@ -169,21 +193,27 @@ def run(
 
 
 def variables(pattern: str) -> dict[str, str]:
-    """What environment files set: one, or all those of a pattern, as EnvironmentFile= has it."""
+    """What environment files set: one, or all those of a pattern, as EnvironmentFile= has it.
+
+    As far as they can be read: see `foreign_file`.
+    """
     found: dict[str, str] = {}
-    for path in sorted(glob.glob(pattern)):
-        with suppress(OSError):
-            found |= env_file.values(beginning(path, _LARGEST_FILE))
+    for path in environment_files.matching(pattern):
+        with suppress(Unreadable):
+            found |= env_file.values(
+                foreign_file.read(path, _LARGEST_FILE).decode(errors="replace")
+            )
     return found
 
 
-def beginning(path: str, size: int) -> str:
-    """The first bytes of a file as text. Raises OSError.
-
-    The gateway's own user may have put it there: nothing is waited for, and nothing is endless.
-    """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        return file.read(size).decode(errors="replace")
+def _secrets(variables: Mapping[str, str]) -> list[str]:
+    return [
+        name
+        for name, value in variables.items()
+        if name not in NAMES
+        and not _NEEDED.match(name)
+        and (_SECRET.search(name) or _LOGIN.search(value))
+    ]
 
 
 def environment(shown: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 _SHOWN = re.compile(r"\{ path=(?P<path>.*?) ; argv\[\]=(?P<argv>.*?) ; ignore_errors=")
 _PYTHON = re.compile(r"python[\d.]*")
+_NUMBER = re.compile(r"[0-9]{1,5}")
 # The second form is what pip writes where the path is too long, or has a blank in it.
 _SHEBANGS = (
     re.compile(r"#! *(?P<path>/\S+)(?: +(?P<rest>\S+))?"),
@@ -27,7 +28,7 @@ class StartedProgram:
         words = self.arguments
         pairs = [word.partition("=")[::2] for word in words if word.startswith("--port=")]
         pairs += [pair for pair in pairwise(words) if pair[0] == "--port"]
-        numbers = [int(value) for _, value in pairs if value.isdigit()]
+        numbers = [int(value) for _, value in pairs if _NUMBER.fullmatch(value)]
         return numbers[-1] if numbers else None
 
 

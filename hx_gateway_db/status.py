@@ -22,7 +22,7 @@ def status(host: Host) -> Iterator[Fact]:
     """The facts about a host, in the order a person would ask for them."""
     settings = host.settings
     yield Fact("wired", "yes" if host.wired else "no")
-    yield Fact("gateway.env", str(host.layout.gateway_env) if settings else "not there")
+    yield Fact("gateway.env", _gateway_env(host))
     if host.problem:
         yield Fact("problem", host.problem)
     if settings:
@@ -47,6 +47,11 @@ def status(host: Host) -> Iterator[Fact]:
         from hx_gateway_db import gateway
 
         yield Fact("LiteLLM says of its database", gateway.database_state())
+
+
+def _gateway_env(host: Host) -> str:
+    there = host.settings or host.layout.gateway_env in host.distrusted
+    return str(host.layout.gateway_env) if there else "not there"
 
 
 def _redis(redis: Redis | None) -> str:

@@ -22,6 +22,10 @@ from hx_gateway_db.snapshot import FileImage, Metadata
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 _Result = TypeVar("_Result")
+_TAKEN_OVER = (
+    "others than root could write it: it is root's now, with our lines anew and its other lines as"
+    " they were; look at those."
+)
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,24 @@ def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | 
     values = env_file.values(existing or "")
     lines = {key: values[key] for key in env_file.DERIVED_KEYS if key in values}
     rendered = render.gateway_env(settings)
+    distrust = source.distrusted.get(source.layout.gateway_env)
+    if distrust and host.wired:
+        raise Refused(distrust.sentence)
     kept = _same_in_meaning(settings, source.settings)
-    kept += [key for key in lines if _derived_line_stays(key, lines[key], rendered, present)]
+    if not distrust:
+        kept += [key for key in lines if _derived_line_stays(key, lines[key], rendered, present)]
     try:
         text = env_file.merge(existing, rendered, render.gateway_env_with_all_keys(), kept)
     except env_file.EnvFileRefusal as error:
         raise Refused(f"{path}, {error}.") from None
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
-    trusted = before is not None and before.metadata.uid in (0, os.geteuid())
-    if before is not None and host.wired and not trusted:
-        raise Refused(
-            f"{path} is not root's any more but belongs to the user id {before.metadata.uid}, who"
-            " could have written what is in it: look at its lines, then run"
-            f" 'chown root {path}'."
-        )
     # The ACL of a file that somebody else has made would say who reads the password.
-    attributes = before.metadata.attributes if before and trusted else ()
+    attributes = before.metadata.attributes if before and not distrust else ()
     image = FileImage(text.encode(), Metadata(*owner, 0o640, attributes))
-    return Edit(FileChange(path, before, image), _on_derived_lines(lines, text, settings, present))
+    notes = _on_derived_lines(lines, text, settings, present)
+    if distrust:
+        notes = (_TAKEN_OVER, *notes)
+    return Edit(FileChange(path, before, image), notes)
 
 
 def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hx_gateway_db import services
 from hx_gateway_db.answers import administrators, database_choice, to_settings
-from hx_gateway_db.errors import CheckFailed, InvalidSettings
+from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import Host, read_host
 from hx_gateway_db.layout import PRISMA_FOLDER, PRISMA_WORK
@@ -19,7 +19,7 @@ from hx_gateway_db.preflight import inspect, require
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.provisioning import provision, server_here
 from hx_gateway_db.readiness import wait_until_ready
-from hx_gateway_db.run import live, new_run, on_edits
+from hx_gateway_db.run import Run, live, new_run, on_edits
 from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.settings import Settings
 from hx_gateway_db.settled import NOTHING_TO_CHANGE, remember
@@ -29,6 +29,10 @@ from hx_gateway_db.transaction import interrupted
 _HOW_TO_CONFIGURE = (
     "The gateway is left as it is; run 'dpkg-reconfigure hx-gateway-db' to give it a database."
 )
+
+
+# The last of them leaves config.yaml as it is.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def apply(root: Path, request: Request, progress: Progress) -> str:
                 return NOTHING_TO_CHANGE
             new_run(host, plan, settings, progress, request.anyway).carry_out()
         finally:
-            _tidy(root)
+            _tidy(root, progress)
         for note in plan.notes:
             progress.say(note)
         if not online:
@@ -116,36 +120,64 @@ def _prepared(progress: Progress) -> Mapping[str, str]:
     return prepared.environment
 
 
-def _tidy(root: Path) -> None:
+def _tidy(root: Path, progress: Progress) -> None:
     """Remove a prepared client that is not in use, as none is after an undo or a rollback."""
     if any(os.path.lexists(root / path.relative_to("/")) for path in (PRISMA_WORK, PRISMA_FOLDER)):
         from hx_gateway_db.prisma import tidy
 
-        tidy(root)
+        for sentence in tidy(root):
+            progress.say(sentence)
 
 
 def rollback(root: Path, progress: Progress) -> str:
-    """Leave a gateway without a database, and see that it serves. As `apply` otherwise."""
+    """Leave a gateway without a database, and see that it serves. As `apply` otherwise.
+
+    Nobody who owns config.yaml or gateway.env can keep it from ending: what can't be edited, and
+    what somebody changes whenever it is read, is left as it is.
+    """
     with lock(root, "rollback"):
         _recover(root, progress)
-        host = read_host(root)
-        plan = plan_rollback(host)
-        if plan.empty:
+        run = _rolled_back(root, progress)
+        if run is None:
             return "Nothing is wired: nothing to roll back."
-        new_run(host, plan, None, progress).carry_out()
-        _tidy(root)
+        for note in run.plan.notes:
+            progress.say(note)
+        _tidy(root, progress)
+        if run.spared:
+            return f"The wiring is gone; {' and '.join(run.spared)} waits for a restart."
         return "The gateway is without a database again."
+
+
+def _rolled_back(root: Path, progress: Progress) -> Run | None:
+    """The run that has rolled the host back; None when there was nothing to do."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        host = read_host(root, to_leave=True)
+        plan = plan_rollback(host, leave_config=attempt == _ATTEMPTS)
+        if plan.empty:
+            return None
+        run = new_run(host, plan, None, progress)
+        try:
+            run.carry_out()
+            return run
+        except Refused:
+            edits = any(change.path == host.layout.config_yaml for change in plan.changes.files)
+            if run.written or not edits:
+                raise
+    return None
 
 
 def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Settings]:
     """The host as it is and the settings that the answers ask for.
 
-    Between them, when the answers move BASE: the host as it is wired now. Raises InvalidSettings.
+    Between them, when the answers move BASE: the host as it is wired now. Raises InvalidSettings,
+    Refused when what the answers leave out would have to be taken from a file that is not believed.
     """
     wired = read_host(root)
     try:
         settings = to_settings(given, wired.settings, _generate_password)
     except InvalidSettings as error:
+        if wired.distrusted:
+            raise Refused(wired.problem) from None
         raise InvalidSettings(f"{wired.problem} {error}".strip()) from None
     if settings.base == wired.layout.base:
         return wired, None, settings
@@ -176,7 +208,7 @@ def _recover(root: Path, progress: Progress) -> bool:
         changes = undone.put_back if left.served is None else left.transaction.files
         _restart_recovered(affected_units(changes), left.served or (), progress)
     left.transaction.close()
-    _tidy(root)
+    _tidy(root, progress)
     return True
 
 

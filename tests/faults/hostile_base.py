@@ -9,10 +9,13 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICE_USER = 64123
@@ -216,6 +219,19 @@ class HostileBase:
             if SECRET.encode() in _beginning(path) and _readable(path):
                 found.append(path)
         return found
+
+
+@contextmanager
+def hostile_base() -> Iterator[HostileBase]:
+    """Such a tree, until the end of the block."""
+    if os.geteuid() != 0:
+        pytest.fail("These tests change owners and become the service user: run them as root.")
+    # Not in pytest's own folder, which nobody but root may pass through.
+    folder = Path(tempfile.mkdtemp(prefix="hx-races-"))
+    try:
+        yield HostileBase(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 def _beginning(path: Path) -> bytes:

@@ -1,14 +1,14 @@
 """The parts of Prisma's preparation that need no gateway."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_gateway_db.errors import Refused
-from hx_gateway_db.prisma import VARIABLES, _adopt, _explained, drop_in_lines, recorded, tidy
+from hx_gateway_db.prisma import VARIABLES, _explained, drop_in_lines, recorded, tidy
 from hx_gateway_db.prisma_check import Report, _text, findings
 from hx_gateway_db.prisma_generator import with_output
 from hx_gateway_db.prisma_probe import models
@@ -158,25 +158,6 @@ def test_each_thing_that_is_wrong_has_its_sentence(found: dict[str, str], senten
     assert sentence in [finding.sentence for finding in findings(report(**found), "u.service")]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_adopted_files_are_root_s_and_nobody_else_s_to_write(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir(mode=0o777)
-    program = tmp_path / "bin/program"
-    program.write_text("-")
-    program.chmod(0o4777)
-    os.chown(program, 12345, 12345)
-    outside = tmp_path.parent / "outside"
-    outside.write_text("-")
-    os.chown(outside, 12345, 12345)
-    (tmp_path / "link").symlink_to(outside)
-    _adopt(tmp_path)
-    assert (program.stat().st_uid, program.stat().st_mode & 0o7777) == (0, 0o755)
-    assert outside.stat().st_uid == 12345
-    os.link(outside, tmp_path / "hard")
-    with pytest.raises(Refused, match="no plain file"):
-        _adopt(tmp_path)
-
-
 def test_of_the_preparations_only_a_named_one_stays(tmp_path: Path) -> None:
     folder = tmp_path / "var/lib/hx-gateway-db-prisma"
     for name in ("0a", "0b", "0c"):
@@ -193,3 +174,62 @@ def test_of_the_preparations_only_a_named_one_stays(tmp_path: Path) -> None:
     (drop_ins / "70-own.conf").unlink()
     tidy(tmp_path)
     assert not folder.exists()
+
+
+def preparation(root: Path, *files: tuple[str, str]) -> Path:
+    """A preparation that the files of LiteLLM's unit (their names and texts) may name."""
+    client = root / "var/lib/hx-gateway-db-prisma/0b/client"
+    client.mkdir(parents=True)
+    drop_ins = root / "etc/systemd/system/hx-litellm-gateway.service.d"
+    drop_ins.mkdir(parents=True)
+    for name, text in files:
+        (drop_ins / name).write_text(text)
+    return client
+
+
+def test_a_unit_that_is_masked_names_no_preparation(tmp_path: Path) -> None:
+    client = preparation(tmp_path)
+    (tmp_path / "etc/systemd/system/hx-litellm-gateway.service").symlink_to("/dev/null")
+    assert tidy(tmp_path) == []
+    assert not client.exists()
+
+
+def test_while_a_file_of_the_unit_can_not_be_read_its_preparations_stay(tmp_path: Path) -> None:
+    client = preparation(tmp_path, ("70-own.conf", "#" * (2**20 + 1)))
+    assert len(tidy(tmp_path)) == 1
+    assert client.exists()
+
+
+def test_what_the_gateway_s_user_nested_is_removed_and_keeps_nothing_from_ending(
+    tmp_path: Path,
+) -> None:
+    work = tmp_path / "var/lib/hx-gateway-db/prisma"
+    work.mkdir(parents=True)
+    nest(work, 1500)
+    assert tidy(tmp_path) == []
+    assert not work.exists()
+
+
+def nest(folder: Path, depth: int) -> None:
+    """Folders in each other, deeper than a path may be long."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("nested", dir_fd=here)
+        inner = os.open("nested", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_what_a_tool_says_is_read_in_time_that_grows_with_its_length() -> None:
+    def seconds(size: int) -> float:
+        started = time.perf_counter()
+        _explained("http://" * size, "1", {})
+        return time.perf_counter() - started
+
+    short = max(seconds(2_000), 0.001)
+    assert seconds(100_000) < 100 * short
+
+
+def test_what_a_tool_says_fills_no_screen() -> None:
+    assert len(_explained("x" * 100_000, "1", {})) < 1000
