@@ -172,8 +172,8 @@ def _ways(descriptor: int) -> tuple[tuple[int, int, int], ...]:
 
 def _allows(way: tuple[int, int, int], user: int, groups: frozenset[int], right: int) -> bool:
     owner, group, mode = way
-    shift = 6 if user == owner else 3 if group in groups else 0
-    return bool(mode >> shift & right)
+    # An owner who has not the right can take it.
+    return user == owner or bool(mode >> (3 if group in groups else 0) & right)
 
 
 def _configuration(found: Iterable[_Directive]) -> ServerConfiguration:
