@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.errors import Refused
@@ -38,6 +39,15 @@ def exists(root: Path, path: PurePosixPath) -> bool:
             return True
     except FileNotFoundError:
         return False
+
+
+def names(path: PurePosixPath, most: int) -> list[str]:
+    """Of the folder `path` (absolute) of this system, the names in it, `most` of them at most.
+
+    Raises OSError, and Refused as `open_folder` does.
+    """
+    with open_folder(Path("/"), path) as folder, os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, most)]
 
 
 def followed(folder: int, name: str) -> str | None:

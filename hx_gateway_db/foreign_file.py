@@ -7,7 +7,10 @@ folder that only root can change, and what is no regular file is not even opened
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import followed, open_folder
@@ -39,10 +42,18 @@ def read(path: str | PurePosixPath, most: int, root: Path = Path("/")) -> bytes:
 
 def beginning(path: str | PurePosixPath, size: int, root: Path = Path("/")) -> bytes:
     """The first `size` bytes of the file. Raises Unreadable."""
+    with opened(path, root) as file:
+        return file.read(size)
+
+
+@contextmanager
+def opened(path: str | PurePosixPath, root: Path = Path("/")) -> Iterator[IO[bytes]]:
+    """The file, open to be read. Raises Unreadable, also for what fails while it is read."""
     if not PurePosixPath(path).is_absolute():
         raise Unreadable("its path is not absolute")
     try:
-        return _beginning(PurePosixPath(path), size, root, _LINKS)
+        with open(_open(PurePosixPath(path), root, _LINKS), "rb") as file:
+            yield file
     except Refused as refusal:
         raise Unreadable(str(refusal).removesuffix(".")) from None
     except FileNotFoundError:
@@ -74,16 +85,15 @@ def open_regular(folder: int, name: str) -> int:
     return descriptor
 
 
-def _beginning(path: PurePosixPath, size: int, root: Path, links_left: int) -> bytes:
+def _open(path: PurePosixPath, root: Path, links_left: int) -> int:
     with open_folder(root, path.parent) as folder:
         target = followed(folder, path.name)
         if target is None:
-            with open(open_regular(folder, path.name), "rb") as file:
-                return file.read(size)
+            return open_regular(folder, path.name)
     if not links_left:
         raise Unreadable("it is a symbolic link to another and so on")
     # Joined by name: what ".." means is decided by the walk, which knows the links on the way.
-    return _beginning(path.parent / target, size, root, links_left - 1)
+    return _open(path.parent / target, root, links_left - 1)
 
 
 def _size(most: int) -> str:

@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,8 @@ class Listener:
     """A process that listens or answers; `unit` is the last part of its control group that could
     be one of systemd's units, empty for none. A user can have a unit of any name: see `within`.
 
-    `pid` is 0 where the process can't be seen from here. `user` is its real user id, and `groups`
-    are all that it is in.
+    `pid` is 0 where the process can't be seen from here. `user` is its real user id (-1 where not
+    even that is known), and `groups` are all that it is in.
     """
 
     pid: int = 0
@@ -74,22 +74,35 @@ def other_end(
     """
     if connection.family == socket.AF_UNIX:
         size = struct.calcsize("3i")
-        pid = struct.unpack(
+        pid, user, _ = struct.unpack(
             "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
-        return _process(proc / str(pid[0])) or Listener()
+        process = _process(proc / str(pid))
+        return _accepted_by(user, [process] if process else [])
     ours, theirs = connection.getsockname(), connection.getpeername()
-    while (inode := _inode(theirs, ours, proc)) == "0" and time.monotonic() < deadline:
+    while (end := _end(theirs, ours, proc)) and end[0] == "0" and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    if inode is None:
+    if end is None:
         return None
-    return next(_holders({f"socket:[{inode}]"}, proc), Listener())
+    inode, user = end
+    return Listener() if inode == "0" else _accepted_by(user, _holders({f"socket:[{inode}]"}, proc))
 
 
-def _inode(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> str | None:
-    """The inode of one end of a TCP connection, "0" while it isn't accepted; None for no such.
+def _accepted_by(user: int, holders: Iterable[Listener]) -> Listener:
+    """Of those that hold a connection which `user` accepted, who that was.
 
-    One that was accepted and closed is none any more.
+    A process can give its end to one of somebody else, to hide behind it. What root accepts it may
+    hand to a service, though.
+    """
+    found = list(holders)
+    own = [holder for holder in found if holder.user == user]
+    return next(iter(own or (found if user == 0 else [])), Listener(user=user))
+
+
+def _end(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> tuple[str, int] | None:
+    """The inode of one end of a TCP connection and the user who accepted it; None for no such.
+
+    The inode is "0" while nobody has; one that was accepted and closed is none any more.
     """
     wanted = [(_hexadecimal(local, mapped), _hexadecimal(remote, mapped)) for mapped in (0, 1)]
     for table in ("tcp", "tcp6"):
@@ -97,7 +110,8 @@ def _inode(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> str |
             for line in lines:
                 fields = line.split()
                 if (fields[1], fields[2]) in wanted:
-                    return None if fields[9] == "0" and fields[3] not in _OPEN else fields[9]
+                    closed = fields[9] == "0" and fields[3] not in _OPEN
+                    return None if closed else (fields[9], int(fields[7]))
     return None
 
 

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,15 +13,20 @@ from redis import exceptions
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, failures
-from hx_gateway_db.redis_conf import configurations
-from hx_gateway_db.redis_errors import OWN_LOGIN, explain, place
+from hx_gateway_db.redaction import said
+from hx_gateway_db.redis_conf import Secret, configurations
+from hx_gateway_db.redis_connection import Connection, connected
+from hx_gateway_db.redis_errors import OWN_LOGIN, explain
+from hx_gateway_db.redis_findings import Withheld, place
+from hx_gateway_db.redis_peer import for_an_administrator, for_readers, for_the_gateway
 from hx_gateway_db.redis_rule import HAS_USERS, grants, parse_version, rule
-from hx_gateway_db.redis_server import Connection, connected, inspect
+from hx_gateway_db.redis_server import inspect
+from hx_gateway_db.redis_unit import unit_of
 from hx_gateway_db.settings import Login, Redis
 
 _ADMINISTRATORS_LOGIN = "REDIS_ADMIN_USER and REDIS_ADMIN_PASS"
-_PROGRAMS = ("redis", "valkey", "keydb")
-_UNIT = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
+# All that one call says to a server, with two inspections between.
+_SECONDS = 20.0
 _NEEDS_NO_QUOTES = re.compile(r"[^\s\"'\\]+")
 
 
@@ -70,7 +76,11 @@ def persistence(redis: Redis) -> Persistence:
     """How the user is kept on this machine's server. Raises Refused as provision_local."""
     with _local(redis) as server:
         acl_file = _acl_file(server)
-        return Persistence(acl_file=acl_file) if acl_file else Persistence(unit=_unit(server))
+        return (
+            Persistence(acl_file=acl_file)
+            if acl_file
+            else Persistence(unit=unit_of(server.peer.process))
+        )
 
 
 def forget_local(redis: Redis) -> None:
@@ -90,7 +100,9 @@ def provision_as(redis: Redis, administrator: Login, *, ours: bool) -> Provision
     # Where there is no password to give, Redis has its default user log in by itself.
     user = administrator.user if administrator.password else ""
     login = replace(redis, user=user, password=administrator.password, database=0)
-    with _explained(login, _ADMINISTRATORS_LOGIN), connected(login) as server:
+    asked = _explained(login, _ADMINISTRATORS_LOGIN)
+    deadline = time.monotonic() + _SECONDS
+    with asked, connected(login, deadline, for_an_administrator(login)) as server:
         if not _exists(redis, server) or ours:
             acl_file = _make(redis, server)
             done = f"{place(redis)} has a user {redis.user} for the gateway."
@@ -171,7 +183,7 @@ def _of_others(failure: Finding) -> Finding:
 
 
 def _exists(redis: Redis, server: Connection) -> bool:
-    return server.ask("ACL", "GETUSER", redis.user) is not None
+    return server.words("ACL", "GETUSER", redis.user) is not None
 
 
 def _version(server: Connection) -> tuple[int, ...]:
@@ -181,10 +193,10 @@ def _version(server: Connection) -> tuple[int, ...]:
 def _acl_file(server: Connection) -> str:
     """The file that the server keeps its users in; empty when none, or when it does not tell."""
     try:
-        answer = server.ask("CONFIG", "GET", "aclfile")
+        answer = server.words("CONFIG", "GET", "aclfile") or []
     except exceptions.ResponseError:
         return ""
-    return answer[1] if answer else ""
+    return said(str(answer[1])) if len(answer) > 1 else ""
 
 
 def _save(redis: Redis, server: Connection) -> str:
@@ -219,10 +231,12 @@ def _local(redis: Redis) -> Iterator[Connection]:
     if not _is_loopback(redis.host):
         raise Refused(f"{place(redis)} is not on this machine: an administrator has to log in.")
     problem: Exception | None = None
-    for login, unix_socket in _ways_in(redis):
+    deadline = time.monotonic() + _SECONDS
+    for login, unix_socket, secret in _ways_in(redis):
+        peers = for_readers(login, secret) if secret else for_the_gateway(login)
         with ExitStack() as stack:
             try:
-                server = stack.enter_context(connected(login, unix_socket))
+                server = stack.enter_context(connected(login, deadline, peers, unix_socket))
                 _exists(redis, server)
             except exceptions.RedisError as error:
                 problem = error
@@ -234,14 +248,19 @@ def _local(redis: Redis) -> Iterator[Connection]:
     raise _refusal(replace(redis, user="", password=""), problem, _ADMINISTRATORS_LOGIN)
 
 
-def _ways_in(redis: Redis) -> Iterator[tuple[Redis, str]]:
-    """Logins as the default user, over socket files first: who reaches those is the server."""
+def _ways_in(redis: Redis) -> Iterator[tuple[Redis, str, Secret | None]]:
+    """Logins as the default user, over socket files first: who reaches those is the server.
+
+    Each with the socket file, empty for none, and where its password is from.
+    """
     fitting = [found for found in configurations() if redis.port in found.ports]
     sockets = [found.unix_socket for found in fitting if Path(found.unix_socket).is_socket()]
-    passwords = ["", *(password for found in fitting for password in found.passwords)]
+    secrets = [secret for found in fitting for secret in found.secrets]
     for unix_socket in (*sockets, ""):
-        for password in passwords:
-            yield replace(redis, user="", password=password, database=0), unix_socket
+        for secret in (None, *secrets):
+            password = secret.password if secret else ""
+            login = replace(redis, user="", password=password, database=0)
+            yield login, unix_socket, secret
 
 
 def _is_loopback(host: str) -> bool:
@@ -249,18 +268,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _unit(server: Connection) -> str:
-    """The unit that the server runs as; empty when it is in a container, say."""
-    pid = server.information().get("process_id", "0")
-    try:
-        program = Path(f"/proc/{pid}/comm").read_text()
-        groups = Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
-        return ""
-    found = _UNIT.search(groups)
-    return found[1] if found and program.startswith(_PROGRAMS) else ""
 
 
 @contextmanager
@@ -273,6 +280,8 @@ def _explained(login: Redis, answers: str) -> Iterator[None]:
 
 def _refusal(login: Redis, error: Exception, answers: str) -> Refused:
     text, where = str(error), place(login)
+    if isinstance(error, Withheld):
+        return Refused(error.finding.sentence)
     if "unknown command" in text.lower():
         return Refused(
             f"{where} knows no users, being older than Redis 6 or without ACL: set requirepass"

@@ -14,20 +14,12 @@ from typing import NamedTuple
 
 from redis import exceptions
 
-from hx_gateway_db.findings import Cure, Finding, Level
-from hx_gateway_db.redaction import printable, redact
+from hx_gateway_db.findings import Cure, Finding
+from hx_gateway_db.redis_findings import Withheld, detail, finding, place, user_name
+from hx_gateway_db.redis_tls_errors import certificate_wanted, explain_tls
 from hx_gateway_db.settings import Redis
 
-# OpenSSL's X509_V_ERR_* (x509_vfy.h), as ssl.SSLCertVerificationError.verify_code has them.
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
-_OTHER_NAME = (62, 64)
-_AGAINST_THE_RULES = range(79, 94)  # what VERIFY_X509_STRICT finds, Python 3.13's default
-
 _NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
-_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR)
-_UNREADABLE_FILE = (errno.EACCES, errno.EISDIR)
-_DETAIL_CHARACTERS = 120
 
 OWN_LOGIN = "REDIS_USER and REDIS_PASS"
 
@@ -130,24 +122,6 @@ def stranger(first_words: bytes) -> Stranger:
     return Stranger.OTHER if first_words else Stranger.SILENCE
 
 
-def place(redis: Redis) -> str:
-    """`Redis at host:port`, as every finding begins."""
-    host = f"[{redis.host}]" if ":" in redis.host else redis.host
-    return f"Redis at {host}:{redis.port}"
-
-
-def user_name(redis: Redis) -> str:
-    """The user that a login is for."""
-    return redis.user or "default"
-
-
-def finding(
-    redis: Redis, name: str, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND
-) -> Finding:
-    """A failure at this server."""
-    return Finding(f"redis.{name}", Level.FAILED, place(redis), what, why, cure, by)
-
-
 def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding | None:
     """What is wrong when `who` answers like this; None when that explains nothing."""
     where = place(redis)
@@ -162,7 +136,7 @@ def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding
             cure="answer REDIS_TLS=false, or its tls-port in REDIS_PORT",
         )
     if who is Stranger.TLS_WITH_CERTIFICATES and redis.tls:
-        return _wants_certificate(redis)
+        return certificate_wanted(redis)
     if who in (Stranger.TLS, Stranger.TLS_WITH_CERTIFICATES):
         if redis.tls:
             return None
@@ -180,9 +154,11 @@ def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding
 
 def explain(redis: Redis, error: Exception, answers: str = OWN_LOGIN) -> Finding:
     """What `error` of redis-py means for this login, which the user gave as `answers`."""
+    if isinstance(error, Withheld):
+        return error.finding
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLError):
-            return _tls(redis, cause)
+            return explain_tls(redis, cause)
         if isinstance(cause, OSError):
             found = _network(redis, cause)
             if found:
@@ -221,78 +197,7 @@ def _network(redis: Redis, error: OSError) -> Finding | None:
             f"there is no route to {where}",
             cure="check REDIS_HOST and the network",
         )
-    if redis.ca_file and error.errno in _NO_SUCH_FILE:
-        return _certificates(redis, f"there is no file {redis.ca_file}")
-    if redis.ca_file and error.errno in _UNREADABLE_FILE:
-        return _certificates(redis, f"{redis.ca_file} can't be read")
     return None
-
-
-def _certificates(redis: Redis, what: str) -> Finding:
-    return finding(
-        redis,
-        "tls",
-        what,
-        "it should hold the certificates that are trusted for Redis",
-        "answer REDIS_CACERT with a PEM file",
-    )
-
-
-def _tls(redis: Redis, error: ssl.SSLError) -> Finding:
-    where = place(redis)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _certificate(redis, where, error)
-    reason = error.reason or ""
-    if reason in ("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE"):
-        return _certificates(redis, f"{redis.ca_file} holds no certificate in PEM form")
-    if wants_certificate(error):
-        return _wants_certificate(redis)
-    detail = _detail(redis, reason.replace("_", " ").lower())
-    return finding(
-        redis,
-        "tls",
-        f"no TLS connection to {where} comes about{detail}",
-        cure="check REDIS_PORT and the TLS settings in its redis.conf",
-    )
-
-
-def wants_certificate(error: ssl.SSLError) -> bool:
-    """Whether a server ended the connection since the client has no certificate."""
-    return "CERTIFICATE_REQUIRED" in (error.reason or "")
-
-
-def _wants_certificate(redis: Redis) -> Finding:
-    return finding(
-        redis,
-        "tls",
-        f"{place(redis)} wants a certificate from its clients",
-        "LiteLLM's REDIS_URL logs in with a password instead",
-        "set tls-auth-clients to no in its redis.conf",
-    )
-
-
-def _certificate(redis: Redis, where: str, error: ssl.SSLCertVerificationError) -> Finding:
-    presents = f"{where} presents a certificate"
-    if error.verify_code == _EXPIRED:
-        what, cure = f"{presents} that has expired", "renew it there, and compare both clocks"
-    elif error.verify_code == _NOT_YET_VALID:
-        what, cure = f"{presents} that is not valid yet", "compare both clocks"
-    elif error.verify_code in _OTHER_NAME:
-        what = f"{presents} for another name than {redis.host}"
-        cure = "answer REDIS_HOST with a name that it is for"
-    elif error.verify_code in _UNKNOWN_AUTHORITY and redis.ca_file:
-        what = f"{presents} that the authority in {redis.ca_file} has not signed"
-        cure = "answer REDIS_CACERT with the file of the authority that has"
-    elif error.verify_code in _UNKNOWN_AUTHORITY:
-        what = f"{presents} of an authority that this system does not know"
-        cure = "answer REDIS_CACERT with the file of that authority's certificate"
-    elif error.verify_code in _AGAINST_THE_RULES:
-        what = f"{presents} that is not made by the rules{_detail(redis, error.verify_message)}"
-        cure = "make it anew, or its authority's, with the extensions of RFC 5280"
-    else:
-        what = f"{presents} that is not accepted{_detail(redis, error.verify_message)}"
-        cure = "give it one that is in order"
-    return finding(redis, "tls", what, cure=cure)
 
 
 def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
@@ -343,7 +248,7 @@ def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
     return finding(
         redis,
         "server",
-        f"{where} can't be used{_detail(redis, text)}",
+        f"{where} can't be used{detail(redis, text)}",
         cure="look into the server's log",
     )
 
@@ -403,10 +308,3 @@ def no_answer(redis: Redis) -> Finding:
         f"{place(redis)} does not answer in time",
         cure="check REDIS_HOST, REDIS_PORT and the firewall",
     )
-
-
-def _detail(redis: Redis, text: str) -> str:
-    """The server's own first line, marked as such: the explanation of last resort."""
-    secrets = (redis.password,) if redis.password else ()
-    first = printable(redact(text, secrets)).strip().split("\n")[0][:_DETAIL_CHARACTERS]
-    return f" [it says: {first.rstrip('.')}]" if first else ""

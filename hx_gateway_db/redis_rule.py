@@ -1,6 +1,7 @@
 """What LiteLLM needs of a Redis user, as an ACL rule. Pure: nothing here speaks to a server."""
 
 import hashlib
+import re
 
 Version = tuple[int, ...]
 
@@ -35,12 +36,12 @@ HAS_USERS: Version = (6,)
 _CHANNELS_SINCE = (6, 2)
 _SUBCOMMANDS_MUST_EXIST_SINCE = (7, 0)
 _SETINFO_SINCE = (7, 2)
+_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}")
 
 
 def parse_version(text: str) -> Version:
     """`7.0.15` as numbers to compare; empty when it is none."""
-    numbers = text.split(".")
-    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else ()
+    return tuple(map(int, text.split("."))) if _VERSION.fullmatch(text) else ()
 
 
 def password_hash(password: str) -> str:

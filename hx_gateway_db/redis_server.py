@@ -1,104 +1,30 @@
-"""Redis: the check before the change. With redis_administration the only user of redis-py.
+"""Redis: the check before the change."""
 
-Everything is asked over REDIS_URL as LiteLLM gets it, so that what works here works there.
-"""
-
-import os
-import pwd
+import re
 import secrets
-import shlex
-import socket
-import ssl
-import subprocess
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-import redis as client
 from redis import exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from hx_gateway_db import redis_errors
+from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.redis_errors import Stranger, finding, place, user_name
+from hx_gateway_db.redaction import said
+from hx_gateway_db.redis_connection import Connection, connected
+from hx_gateway_db.redis_findings import Withheld, finding, place, user_name, warning
+from hx_gateway_db.redis_look import with_a_look
+from hx_gateway_db.redis_peer import Peer, for_the_gateway
 from hx_gateway_db.redis_rule import HAS_USERS, parse_version
 from hx_gateway_db.redis_trials import objection, trials
-from hx_gateway_db.settings import Redis
-from hx_gateway_db.urls import redis_url
+from hx_gateway_db.settings import Redis, check_host, check_port
 
-# All of an inspection; one answer; a look at who sits on the port instead.
-_SECONDS, _ANSWER_SECONDS, _LOOK_SECONDS = 6.0, 2.5, 0.7
+_SECONDS = 6.0
 _MAINTAINED = (6, 2)
-_GATEWAY_USER = "hx-gateway"
-_NEEDS_A_LOOK = ("redis.port", "redis.tls", "redis.server")
-# The request for TLS that PostgreSQL answers with one letter (its manual, 55.2.10).
-_POSTGRESQL_TLS = bytes.fromhex("0000000804d2162f")
-
-_Result = TypeVar("_Result")
-
-
-class Connection:
-    """A connection that has logged in. Its methods raise redis-py's RedisError."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def ask(self, *command: str) -> Any:
-        """What the server answers to one command."""
-        self._connection.send_command(*command)
-        return self._connection.read_response()
-
-    def try_all(self, commands: Sequence[Sequence[str]]) -> list[exceptions.ResponseError | None]:
-        """Send them all at once; for each, the error that it was answered with."""
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
-        return [self._error() for _ in commands]
-
-    def information(self) -> dict[str, str]:
-        """What INFO says, field by field."""
-        lines = str(self.ask("INFO")).splitlines()
-        fields = (line.partition(":") for line in lines)
-        return {name: value for name, separator, value in fields if separator}
-
-    def _error(self) -> exceptions.ResponseError | None:
-        try:
-            self._connection.read_response()
-        except exceptions.ResponseError as error:
-            return error
-        return None
-
-
-@contextmanager
-def connected(redis: Redis, unix_socket: str = "") -> Iterator[Connection]:
-    """Log in as `redis` says, over its URL, or else over a socket file of this machine.
-
-    Raises redis-py's RedisError.
-    """
-    patience = {
-        "socket_timeout": _ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-        "decode_responses": True,
-        "encoding_errors": "replace",
-    }
-    if unix_socket:
-        connection = client.UnixDomainSocketConnection(
-            path=unix_socket,
-            username=redis.user or None,
-            password=redis.password or None,
-            **patience,
-        )
-    else:
-        pool = client.ConnectionPool.from_url(
-            redis_url(redis), socket_connect_timeout=_ANSWER_SECONDS, **patience
-        )
-        connection = pool.make_connection()
-    try:
-        connection.connect()
-        yield Connection(connection)
-    finally:
-        connection.disconnect()
+_VERSION_CHARACTERS = 40
+_PORT = re.compile(r"[0-9]{1,5}")
+_SIZE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?[BKMGTP]?")
 
 
 def inspect(redis: Redis) -> tuple[Finding, ...]:
@@ -106,70 +32,39 @@ def inspect(redis: Redis) -> tuple[Finding, ...]:
 
     Writes and deletes keys below `litellm:hx-gateway-db:` that expire by themselves.
     """
+    return tuple(_inspect(redis, time.monotonic() + _SECONDS))
+
+
+def _inspect(redis: Redis, deadline: float) -> Iterator[Finding]:
+    rule = for_the_gateway(redis) if redis.password else None
     try:
-        return _within(_SECONDS, lambda: tuple(_inspect(redis)))
-    except TimeoutError:
-        return (redis_errors.no_answer(redis),)
-
-
-def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """The result of `work`, or TimeoutError. A look-up of a name can't be given up otherwise."""
-    future: Future[_Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future.result(seconds)
-
-
-def _inspect(redis: Redis) -> Iterator[Finding]:
-    try:
-        with connected(redis) as connection:
+        with connected(redis, deadline, rule) as connection:
             with suppress(exceptions.NoPermissionError):  # the trials name what is missing
                 connection.ask("PING")
-            yield from _reached(redis)
+            yield from _reached(redis, connection.peer)
             yield from _usable(redis, connection)
+    except Withheld as error:
+        yield error.finding
     except exceptions.RedisError as error:
-        yield _with_a_look(redis, redis_errors.explain(redis, error))
+        yield with_a_look(redis, redis_errors.explain(redis, error), deadline)
 
 
-def _reached(redis: Redis) -> Iterator[Finding]:
+def _reached(redis: Redis, peer: Peer) -> Iterator[Finding]:
     where = place(redis)
     yield _ok(redis, "name", f"the host name {redis.host} resolves")
     yield _ok(redis, "port", f"{where} answers")
-    if redis.tls and not _gateway_can_read(redis.ca_file):
-        yield finding(
-            redis,
-            "tls",
-            f"the user {_GATEWAY_USER} may not read {redis.ca_file}",
-            "LiteLLM runs as that user",
-            f"chmod a+r {shlex.quote(redis.ca_file)}, and a+x its folders",
-        )
-    elif redis.tls:
+    if peer.private:
         yield _ok(redis, "tls", f"{where} has a certificate that is trusted, for its name")
+    elif redis.tls:
+        what = f"{where} is believed whatever certificate it shows"
+        why = "whoever is on the way can read the password and what is cached"
+        cure = "take ssl_cert_reqs out of REDIS_URL in gateway.env"
+        yield warning(redis, "tls", what, why, cure)
+    elif redis.password and not peer.here:
+        what = f"{where} is on another machine, and is reached without TLS"
+        why = "whoever is on the way can read the password and what is cached"
+        yield warning(redis, "tls", what, why, "answer REDIS_TLS=true if it can speak TLS")
     yield _ok(redis, "login", f"{where} accepts the login of the user {user_name(redis)}")
-
-
-def _gateway_can_read(path: str) -> bool:
-    """Whether the service's user can; True where there is no such file, user or right to ask."""
-    try:
-        pwd.getpwnam(_GATEWAY_USER)
-    except KeyError:
-        return True
-    if not path or os.geteuid() != 0:
-        return True
-    asked = subprocess.run(
-        ["/usr/bin/test", "-r", path],
-        user=_GATEWAY_USER,
-        group=_GATEWAY_USER,
-        extra_groups=[],
-        check=False,
-    )
-    return asked.returncode == 0
 
 
 def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
@@ -204,21 +99,33 @@ def _unfit(redis: Redis, info: Mapping[str, str]) -> Finding | None:
     if mode == "cluster":
         return redis_errors.cluster_node(redis)
     if info.get("role") == "slave":
-        return redis_errors.replica(redis, f"{info['master_host']}:{info['master_port']}")
-    if version and parse_version(version) < HAS_USERS:
+        return redis_errors.replica(redis, _primary(info))
+    if () < parse_version(version) < HAS_USERS:
         return finding(
             redis,
             "version",
-            f"{place(redis)} is Redis {version}",
+            f"{place(redis)} is Redis {said(version, [redis.password], _VERSION_CHARACTERS)}",
             "LiteLLM's Redis client begins with HELLO, which came with Redis 6",
             "upgrade it",
         )
     return None
 
 
+def _primary(info: Mapping[str, str]) -> str:
+    """The address of a replica's primary; empty when it tells none that could be one."""
+    host, port = info.get("master_host", ""), info.get("master_port", "")
+    try:
+        check_host("REDIS_HOST", host)
+        check_port("REDIS_PORT", int(port) if _PORT.fullmatch(port) else 0)
+    except InvalidSettings:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _version(redis: Redis, version: str) -> Finding:
-    what = f"{place(redis)} is Redis {version or 'of a version that it does not tell'}"
-    if version and parse_version(version) < _MAINTAINED:
+    told = said(version, [redis.password], _VERSION_CHARACTERS)
+    what = f"{place(redis)} is Redis {told or 'of a version that it does not tell'}"
+    if () < parse_version(version) < _MAINTAINED:
         why = "nobody mends that version any more"
         return Finding("redis.version", Level.WARNING, place(redis), what, why, "upgrade it")
     return _ok(redis, "version", what)
@@ -227,11 +134,13 @@ def _version(redis: Redis, version: str) -> Finding:
 def _memory(redis: Redis, info: Mapping[str, str]) -> Finding:
     where = place(redis)
     if info.get("maxmemory", "0") != "0" and info.get("maxmemory_policy") == "noeviction":
+        told = info.get("maxmemory_human", "")
+        size = told if _SIZE.fullmatch(told) else "its maxmemory"
         return Finding(
             "redis.memory",
             Level.WARNING,
             where,
-            f"{where} refuses writes once it has used {info['maxmemory_human']}",
+            f"{where} refuses writes once it has used {size}",
             "its maxmemory-policy is noeviction",
             redis_errors.DROP_WHAT_EXPIRES,
         )
@@ -240,51 +149,3 @@ def _memory(redis: Redis, info: Mapping[str, str]) -> Finding:
 
 def _ok(redis: Redis, name: str, what: str) -> Finding:
     return Finding(f"redis.{name}", Level.OK, place(redis), what)
-
-
-def _with_a_look(redis: Redis, failure: Finding) -> Finding:
-    """`failure`, or what is wrong when something else than that Redis sits on the port."""
-    if failure.name not in _NEEDS_A_LOOK:
-        return failure
-    try:
-        # Redis refuses it as a wrong PING, and a web server as a wrong method.
-        first_words = _say(redis, b"PING / HTTP/1.0\r\n\r\n")
-        who = redis_errors.stranger(first_words)
-        if who is Stranger.SILENCE:
-            who = _who_is_silent(redis)
-    except OSError:
-        return failure
-    return redis_errors.explain_stranger(redis, who, first_words) or failure
-
-
-def _who_is_silent(redis: Redis) -> Stranger:
-    if _say(redis, _POSTGRESQL_TLS) in (b"S", b"N"):
-        return Stranger.POSTGRESQL
-    anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-    with _opened(redis) as plain, anybody.wrap_socket(plain) as encrypted:
-        return _after_the_handshake(encrypted)
-
-
-def _after_the_handshake(encrypted: ssl.SSLSocket) -> Stranger:
-    # In TLS 1.3 a refusal comes only now, and who writes before it has come may miss it.
-    try:
-        encrypted.recv(1)
-    except TimeoutError:
-        return Stranger.TLS
-    except ssl.SSLError as error:
-        if redis_errors.wants_certificate(error):
-            return Stranger.TLS_WITH_CERTIFICATES
-    return Stranger.TLS
-
-
-def _say(redis: Redis, words: bytes) -> bytes:
-    """What is answered to `words` in the clear; nothing when the answer is to close."""
-    with _opened(redis) as plain, suppress(ConnectionError, TimeoutError):
-        plain.sendall(words)
-        return plain.recv(64)
-    return b""
-
-
-def _opened(redis: Redis) -> socket.socket:
-    return socket.create_connection((redis.host, redis.port), _LOOK_SECONDS)

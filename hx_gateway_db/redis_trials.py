@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from redis.exceptions import ResponseError
 
 from hx_gateway_db.findings import Cure, Finding
-from hx_gateway_db.redis_errors import PRINT_THE_RULE, explain, finding, place, user_name
+from hx_gateway_db.redis_errors import PRINT_THE_RULE, explain
+from hx_gateway_db.redis_findings import finding, place, user_name
 from hx_gateway_db.redis_rule import CHANNELS, KEYS, NAMESPACE
 from hx_gateway_db.settings import Redis
 

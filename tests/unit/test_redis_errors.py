@@ -8,7 +8,8 @@ import pytest
 from redis import exceptions
 
 from hx_gateway_db.findings import Cure, Level
-from hx_gateway_db.redis_errors import Stranger, explain, explain_stranger, place, stranger
+from hx_gateway_db.redis_errors import Stranger, explain, explain_stranger, stranger
+from hx_gateway_db.redis_findings import place
 from hx_gateway_db.settings import Redis
 
 REDIS = Redis("r1", user="hx", password="geheim")

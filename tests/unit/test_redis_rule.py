@@ -46,6 +46,8 @@ def test_keys_outside_the_namespace_are_only_those_of_litellm() -> None:
     assert KEYS[-1].count("[0-9a-f]") == 64
 
 
-@pytest.mark.parametrize("text", ["", "unstable", "7.x", "7..1"])
+@pytest.mark.parametrize(
+    "text", ["", "unstable", "7.x", "7..1", "7.²", "7.٣", "1" * 5000, "7" + ".1" * 1000]
+)
 def test_what_is_no_version_is_empty(text: str) -> None:
     assert parse_version(text) == ()
