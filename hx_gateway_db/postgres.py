@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from psycopg import sql
-
 from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.postgres_answers import row, rows
+from hx_gateway_db.postgres_authentication import LoginFailed
 from hx_gateway_db.postgres_facts import Facts, ask, findings
-from hx_gateway_db.postgres_login import Connection, LoginFailed, login
+from hx_gateway_db.postgres_login import Connection, explained, login
 from hx_gateway_db.postgres_reach import Reached, reach
-from hx_gateway_db.postgres_target import Target, schema_of, target_of
+from hx_gateway_db.postgres_target import Target, identifier, schema_of, target_of
 from hx_gateway_db.settings import Postgres
 from hx_gateway_db.urls import encode
 
@@ -63,9 +63,10 @@ def inspect(postgres: Postgres) -> Inspection:
 
 def missing_tables(postgres: Postgres) -> list[str]:
     """Which of the tables that LiteLLM needs most are not there. Raises NotUsable."""
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)"
     with _used(postgres, time.monotonic() + _SECONDS) as connection:
-        there = {row[0] for row in connection.execute(query, [schema_of(postgres)])}
+        found = rows(connection, query, [schema_of(postgres), list(_TABLES)], str)
+        there = {name for (name,) in found}
     return [name for name in _TABLES if name not in there]
 
 
@@ -76,12 +77,11 @@ def spend_rows(postgres: Postgres, seconds: float) -> Iterator[Callable[[str, st
     What is yielded takes the request's id, and the SHA-256 that LiteLLM keeps of the key that it
     was made with, in hexadecimal; empty for any key. Raises NotUsable.
     """
-    query = sql.SQL(
-        "SELECT 1 FROM {} WHERE request_id = %(request)s AND %(key)s IN ('', api_key)"
-    ).format(sql.Identifier(schema_of(postgres), _SPEND_LOGS))
+    table = f"{identifier(schema_of(postgres))}.{identifier(_SPEND_LOGS)}".replace("%", "%%")
+    query = f"SELECT 1 FROM {table} WHERE request_id = %(request)s AND %(key)s IN ('', api_key)"
     with _used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
         yield lambda request, key: bool(
-            connection.execute(query, {"request": request, "key": key}).fetchone()
+            row(connection, query, {"request": request, "key": key}, int)
         )
 
 
@@ -96,7 +96,7 @@ def _used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
         with login(target, reached, deadline, autocommit=True) as connection:
             yield connection
     except LoginFailed as error:
-        raise NotUsable(_explain(target, error, errors.LOGIN, _SECONDS)) from None
+        raise NotUsable(explained(target, error, errors.LOGIN, _SECONDS)) from None
 
 
 def _database_name(postgres: Postgres) -> list[Finding]:
@@ -123,19 +123,11 @@ def _log_in(
             step, started = errors.DATABASE, time.monotonic()
             facts = ask(connection, postgres, errors.STATEMENT_SECONDS)
     except LoginFailed as error:
-        finding = _explain(target, error, step, time.monotonic() - started)
+        finding = explained(target, error, step, time.monotonic() - started)
         # The server looks at the password before it looks for the database.
         return [login_ok, finding] if finding.name == errors.DATABASE else [finding], None
     database = f"{target.place} has the database {target.database}"
     return [login_ok, _ok(target, errors.DATABASE, database)], facts
-
-
-def _explain(target: Target, error: LoginFailed, step: str, seconds: float) -> Finding:
-    if error.failure is None:
-        return errors.too_slow(target, step, seconds)
-    if step == errors.DATABASE:
-        return errors.explain_query(target, error.failure)
-    return errors.explain(target, error.failure)
 
 
 def _ok(target: Target, name: str, what: str) -> Finding:

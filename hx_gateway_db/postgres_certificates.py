@@ -3,16 +3,19 @@
 import grp
 import os
 import pwd
-import re
+import shlex
 import ssl
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from hx_gateway_db import foreign_file
 from hx_gateway_db.layout import GATEWAY_GROUP
 
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What ProtectHome= and PrivateTmp= of the gateway's units hide (systemd.exec(5)).
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+# Of all the authorities that there are, Debian's list has a quarter of it.
+_MOST_BYTES = 1024 * 1024
 
 
 class UnusableFile(Exception):
@@ -34,20 +37,20 @@ def trusted(ca_file: str) -> str:
         return _read(SYSTEM_CERTIFICATES, "install it: apt install ca-certificates")
     path = Path(ca_file)
     text = _read(path, "answer the file with the CA's certificate as PG_SSLROOTCERT")
-    found = _CERTIFICATE.search(text)
+    found = _first_certificate(text)
     cure = "answer a file that begins with the CA's certificate in PEM format"
     if not found:
         raise UnusableFile("it holds no certificate in PEM format", cure)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found[0])
-    except ssl.SSLError:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
+    except (ssl.SSLError, ValueError):
         raise UnusableFile("its first certificate is damaged", cure) from None
     if not _readable_by_the_gateway(path):
         raise UnusableFile(
             f"the user {GATEWAY_GROUP} can't read it",
-            f"chmod a+r {path}, and a+x the folders above it",
+            f"chmod a+r {shlex.quote(ca_file)}, and a+x the folders above it",
         )
-    return found[0]
+    return found
 
 
 def hidden_from_the_units(ca_file: str) -> bool:
@@ -57,10 +60,18 @@ def hidden_from_the_units(ca_file: str) -> bool:
 
 def _read(path: Path, cure: str) -> str:
     try:
-        return path.read_text(errors="replace")
-    except OSError as error:
-        why = (error.strerror or "it can't be read").lower()
-        raise UnusableFile(why, cure) from None
+        content = foreign_file.read(PurePosixPath(path), _MOST_BYTES)
+    except foreign_file.Unreadable as error:
+        why = "no such file or directory" if error.missing else str(error)
+        raise UnusableFile("it is a directory" if path.is_dir() else why, cure) from None
+    # PEM is ASCII; people write comments between.
+    return content.decode("ascii", errors="replace").replace("\ufffd", "?")
+
+
+def _first_certificate(text: str) -> str:
+    begins = text.find(_BEGIN)
+    ends = text.find(_END, begins) if begins >= 0 else -1
+    return text[begins : ends + len(_END)] if ends >= 0 else ""
 
 
 def _readable_by_the_gateway(path: Path) -> bool:
@@ -81,5 +92,8 @@ def _readable_by_the_gateway(path: Path) -> bool:
             return bool(status.st_mode & owner_bit >> 3)
         return bool(status.st_mode & owner_bit >> 6)
 
-    resolved = path.resolve()
-    return may(resolved, 0o400) and all(may(folder, 0o100) for folder in resolved.parents)
+    try:
+        resolved = path.resolve()
+        return may(resolved, 0o400) and all(may(folder, 0o100) for folder in resolved.parents)
+    except (OSError, RuntimeError):  # it has gone, or leads in a circle, since it was read
+        return False

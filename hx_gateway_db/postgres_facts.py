@@ -4,10 +4,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.postgres_answers import Nonsense, row
 from hx_gateway_db.postgres_login import Connection
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
+from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import Postgres
 
 # LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
@@ -15,6 +18,8 @@ _POOL = 10
 _OLDEST = 90600
 _CLOCK_SECONDS = 60
 _EXPIRY_DAYS = 14
+_LONGEST_NAME = 63
+_LAST_SECOND = datetime.max.replace(tzinfo=UTC).timestamp() - 1
 # When PostgreSQL ends the support of a release: https://www.postgresql.org/support/versioning/
 _SUPPORTED_UNTIL = {
     9: date(2021, 11, 11),
@@ -55,6 +60,7 @@ SELECT
     (SELECT count(*) FROM tables WHERE ours),
     coalesce((SELECT min(relname) FROM tables WHERE NOT ours), '')
 """
+_RIGHTS_TYPES = (str, bool, bool, float, float, bool, bool, str, str, int, str)
 
 # A role sees whose the other connections are, but where from of its own only: that will do.
 _SLOTS = """
@@ -132,19 +138,27 @@ def ask(connection: Connection, postgres: Postgres, seconds: float) -> Facts:
     connection.execute(
         "SELECT set_config('statement_timeout', %s, true)", [f"{seconds * 1000:.0f}"]
     )
-    pid = connection.execute("SELECT pg_backend_pid()").fetchone()
+    pid = _complete(row(connection, "SELECT pg_backend_pid()", [], int))
     before = time.time()
-    row = connection.execute(_RIGHTS, {"schema": schema_of(postgres)}).fetchone()
+    asked = row(connection, _RIGHTS, {"schema": schema_of(postgres)}, *_RIGHTS_TYPES)
     after = time.time()
-    assert pid is not None and row is not None
-    encoding, read_only, replica, clock, password_until, *rights = row
+    encoding, read_only, replica, clock, password_until, *rights = _complete(asked, but=4)
     difference = _difference(clock, before, after)
     pooled = pid[0] != announced
     facts = Facts(
         version, pooled, encoding, read_only, replica, difference, password_until, *rights
     )
-    slots = None if pooled else connection.execute(_SLOTS).fetchone()
-    return replace(facts, slots=Slots(*slots)) if slots else facts
+    if pooled:
+        return facts
+    slots = _complete(row(connection, _SLOTS, [], *[int] * 9))
+    return replace(facts, slots=Slots(*slots))
+
+
+def _complete(values: tuple[Any, ...] | None, but: int = -1) -> tuple[Any, ...]:
+    """A row in which nothing is missing, except what may be at the position `but`."""
+    if values is None or None in (*values[: max(but, 0)], *values[but + 1 :]):
+        raise Nonsense("it leaves out what was asked for")
+    return values
 
 
 def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Finding]:
@@ -166,6 +180,11 @@ def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Findin
 def _difference(clock: float, before: float, after: float) -> float:
     """How far `clock` is outside of when it was read."""
     return clock - after if clock > after else min(0.0, clock - before)
+
+
+def _said(postgres: Postgres, name: str) -> str:
+    """A name that the server has told."""
+    return said(name, (postgres.password,), _LONGEST_NAME)
 
 
 def _place(postgres: Postgres) -> str:
@@ -214,7 +233,7 @@ def _pooler(postgres: Postgres, facts: Facts) -> Finding:
 
 
 def _encoding(postgres: Postgres, facts: Facts) -> Finding:
-    what = f"the database {postgres.database} has the encoding {facts.encoding}"
+    what = f"the database {postgres.database} has the encoding {_said(postgres, facts.encoding)}"
     if facts.encoding == "UTF8":
         return _finding(postgres, "encoding", Level.OK, what)
     why = "LiteLLM stores what users write, in any language"
@@ -270,7 +289,8 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
             postgres,
             "schema",
             Level.WARNING,
-            f"the search_path of {user} leads to the schema {facts.first_schema or '(none)'}",
+            f"the search_path of {user} leads to the schema"
+            f" {_said(postgres, facts.first_schema) or '(none)'}",
             f"LiteLLM reads its tables in {schema} and may make them elsewhere",
             f"as an administrator run ALTER ROLE {role} SET search_path = {quoted}",
         )
@@ -280,16 +300,16 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
 def _tables(postgres: Postgres, facts: Facts) -> Finding:
     database, user = postgres.database, postgres.user
     if facts.foreign_owner:
-        owner = identifier(facts.foreign_owner)
+        owner = _said(postgres, facts.foreign_owner)
         return _finding(
             postgres,
             "tables",
             Level.FAILED,
-            f"tables of LiteLLM in {database} belong to the role {facts.foreign_owner}, of which"
-            f" {user} is no member",
+            f"tables of LiteLLM in {database} belong to the role {owner}, of which {user} is no"
+            " member",
             "LiteLLM changes its tables when it is upgraded",
-            f"as an administrator run GRANT {owner} TO {identifier(user)},"
-            f" or answer {facts.foreign_owner} as PG_USER",
+            f"as an administrator make {identifier(user)} a member of that role, unless that one"
+            " may more than it should, or answer it as PG_USER",
         )
     if facts.foreign_table:
         return _finding(
@@ -297,7 +317,7 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
             "tables",
             Level.WARNING,
             f"the schema {schema_of(postgres)} of {database} holds tables that are not LiteLLM's,"
-            f" {facts.foreign_table} for one",
+            f" {_said(postgres, facts.foreign_table)} for one",
             "LiteLLM's migrations want a schema of their own",
             "give LiteLLM a database of its own as PG_DB",
         )
@@ -375,7 +395,7 @@ def _password(postgres: Postgres, facts: Facts, now: datetime) -> Finding:
     if facts.password_until is None:
         what = f"the password of {user} does not expire"
         return _finding(postgres, "password", Level.OK, what)
-    until = datetime.fromtimestamp(facts.password_until, UTC)
+    until = datetime.fromtimestamp(max(0.0, min(facts.password_until, _LAST_SECOND)), UTC)
     what = f"the password of {user} expires on {until:%Y-%m-%d}"
     if (until - now).days >= _EXPIRY_DAYS:
         return _finding(postgres, "password", Level.OK, what)

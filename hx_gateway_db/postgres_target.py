@@ -7,7 +7,7 @@ from hx_gateway_db.settings import Login, Postgres
 
 @dataclass(frozen=True)
 class Target:
-    """What is connected to, and which answers name the user and the password."""
+    """What is connected to, which answers name the user and the password, and whose they are."""
 
     host: str
     port: int
@@ -18,6 +18,7 @@ class Target:
     ca_file: str
     user_answer: str = "PG_USER"
     password_answer: str = "PG_PASS"
+    administrator: bool = False
 
     @property
     def address(self) -> str:
@@ -56,6 +57,7 @@ def administrator_target(postgres: Postgres, administrator: Login, database: str
         ca_file=postgres.ca_file,
         user_answer="PG_ADMIN_USER",
         password_answer="PG_ADMIN_PASS",
+        administrator=True,
     )
 
 
