@@ -70,7 +70,7 @@ packages:
 # Debian's own Python libraries, as on a host, and the tools of the tests from PyPI.
 $(VENV)/ready: tests/requirements.txt
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
-	$(PYTHON) -m pip install --quiet --require-hashes --only-binary=:all: \
+	$(PYTHON) -m pip install --quiet --require-hashes --no-deps --only-binary=:all: \
 	    --requirement tests/requirements.txt
 	touch $@
 

@@ -31,7 +31,7 @@ def python(name: str = "requirements.txt") -> Path:
         create = ["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages"]
         subprocess.run([*create, str(folder)], check=True)
         install = [str(interpreter), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        install += ["--only-binary=:all:", "--requirement", str(requirements)]
+        install += ["--no-deps", "--only-binary=:all:", "--requirement", str(requirements)]
         subprocess.run(install, check=True, stdout=sys.stderr)
         (folder / "ready").touch()
     return interpreter

@@ -17,11 +17,13 @@ cp -r /mnt/engines/package.json /mnt/engines/package-lock.json /mnt/engines/lib 
     /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
 npm ci --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
 
-# LiteLLM and its database client. A source would be built with what is not pinned.
+# LiteLLM and its database client: the list is complete, and pip 23.0 finds no hash in it for what
+# is asked for with an extra. What is there as a source only would be built with what is not pinned.
 mkdir -p "$base/gateway"
 python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --only-binary=:all: \
-    --requirement /mnt/gateway/requirements.txt
+"$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --no-deps \
+    --only-binary=:all: --requirement /mnt/gateway/requirements.txt
+"$venv/bin/pip" check
 
 # Prisma's own CLI, where prisma-client-py looks for it; without scripts, as they download engines.
 set -a
