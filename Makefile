@@ -3,15 +3,30 @@
 .DELETE_ON_ERROR:
 .PHONY: help deb debianize check test faults bench install demo packages root
 
+# Root builds, runs and installs nothing that somebody else can change meanwhile, and writes
+# nothing where somebody else may have put a link.
+ifeq ($(shell id -u),0)
+OTHERS := $(shell debian/make-apart --others)
+endif
+
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB := build/hx-gateway-db_$(VERSION)_all.deb
 SOURCES := setup.py stdeb.cfg MANIFEST.in hx_gateway_db templates debian
-SHELL_SCRIPTS := debian/debianize $(addprefix debian/tests/,smoke gateway install-stand-in) $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run debian/make-install bench/peers/specification.sh
+SHELL_SCRIPTS := debian/debianize debian/make-apart $(addprefix debian/tests/,smoke gateway install-stand-in) $(addprefix debian/hx-gateway-db.,config postinst prerm postrm) .ci/run debian/make-install bench/peers/specification.sh
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+ifneq ($(OTHERS),)
+GOALS := $(filter-out help,$(MAKECMDGOALS))
+ifneq ($(GOALS),)
+.PHONY: $(GOALS)
+$(GOALS):
+	@debian/make-apart $@
+endif
+else
 
 deb: $(DEB) ## Build the package, binary and source, into build/
 
@@ -24,7 +39,7 @@ $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 	cd build/source && dpkg-buildpackage --build=full --unsigned-source --unsigned-changes
 
 debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stdeb
-	debian/debianize "$$PWD/$(PYTHON)" debian
+	debian/debianize "$(PYTHON)" debian
 
 check: $(VENV)/ready ## The tests that take seconds and need no root
 	$(PYTHON) -m ruff check .
@@ -70,8 +85,11 @@ packages:
 # Debian's own Python libraries, as on a host, and the tools of the tests from PyPI.
 $(VENV)/ready: tests/requirements.txt
 	/usr/bin/python3 -m venv --system-site-packages $(VENV)
-	$(PYTHON) -m pip install --quiet --requirement tests/requirements.txt
+	$(PYTHON) -m pip install --quiet --require-hashes --no-deps --only-binary=:all: \
+	    --requirement tests/requirements.txt
 	touch $@
 
 root:
 	@[ "$$(id -u)" -eq 0 ] || { echo "This changes the machine: run it as root, with 'sudo make $(MAKECMDGOALS)'."; exit 1; }
+
+endif

@@ -30,25 +30,28 @@ def python(name: str = "requirements.txt") -> Path:
     if not (folder / "ready").exists():
         create = ["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages"]
         subprocess.run([*create, str(folder)], check=True)
-        install = [str(interpreter), "-m", "pip", "install", "--quiet", "--requirement"]
-        subprocess.run([*install, str(requirements)], check=True, stdout=sys.stderr)
+        install = [str(interpreter), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        install += ["--no-deps", "--only-binary=:all:", "--requirement", str(requirements)]
+        subprocess.run(install, check=True, stdout=sys.stderr)
         (folder / "ready").touch()
     return interpreter
 
 
 def node_modules() -> Path:
-    """The folder `node_modules` with the peers from npm (package.json)."""
-    wanted = HERE / "package.json"
-    folder = _folder("npm", wanted)
+    """The folder `node_modules` with the peers from npm (package.json, and its lock file)."""
+    wanted = [HERE / "package.json", HERE / "package-lock.json"]
+    folder = _folder("npm", *wanted)
     if not (folder / "ready").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(wanted, folder)
-        install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+        for path in wanted:
+            shutil.copy(path, folder)
+        install = ["npm", "ci", "--ignore-scripts", "--silent", "--no-audit", "--no-fund"]
         subprocess.run(install, cwd=folder, check=True)
         (folder / "ready").touch()
     return folder / "node_modules"
 
 
-def _folder(name: str, wanted: Path) -> Path:
+def _folder(name: str, *wanted: Path) -> Path:
     """Another folder for other versions."""
-    return FOLDER / f"{name}-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]}"
+    content = b"".join(path.read_bytes() for path in wanted)
+    return FOLDER / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"

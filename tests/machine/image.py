@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -65,6 +66,8 @@ def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
     container.enter_private_mount_namespace()
     cache = _cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
+    if cache.stat().st_uid != os.geteuid():
+        raise ImageError(f"{cache} belongs to another user: remove it, or set XDG_CACHE_HOME.")
     image = cache / f"{kind}-{recipe}"
     with _locked(cache / f".{kind}.lock"):
         for leftover in cache.glob(f"{kind}-*.partial"):
@@ -84,7 +87,8 @@ def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
 
 
 def _cache_directory() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    # Not where HOME says, which sudo may have kept from somebody else.
+    base = os.environ.get("XDG_CACHE_HOME") or Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache"
     return Path(base) / "hx-gateway-db" / "images"
 
 

@@ -13,16 +13,17 @@ useradd --system --user-group --no-create-home --home-dir /nonexistent \
 
 # The engine stand-ins
 mkdir -p "$engines"
-cp -r /mnt/engines/package.json /mnt/engines/lib /mnt/engines/query-engine \
-    /mnt/engines/schema-engine "$engines"
-npm install --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
+cp -r /mnt/engines/package.json /mnt/engines/package-lock.json /mnt/engines/lib \
+    /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
+npm ci --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
 
-# LiteLLM and its database client. Not litellm[extra_proxy]: but for prisma it holds cloud
-# providers' clients, and one of them has no build for Python 3.13.
+# LiteLLM and its database client: the list is complete, and pip 23.0 finds no hash in it for what
+# is asked for with an extra. What is there as a source only would be built with what is not pinned.
 mkdir -p "$base/gateway"
 python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --no-cache-dir --constraint /mnt/gateway/constraints.txt \
-    'litellm[proxy]==1.74.15' prisma==0.11.0
+"$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --no-deps \
+    --only-binary=:all: --requirement /mnt/gateway/requirements.txt
+"$venv/bin/pip" check
 
 # Prisma's own CLI, where prisma-client-py looks for it; without scripts, as they download engines.
 set -a
@@ -30,10 +31,11 @@ eval "$(sed -n 's/^Environment=//p' /mnt/gateway/10-prisma.conf)"
 set +a
 cli=$("$venv/bin/python" -c 'from prisma import config; print(config.binary_cache_dir)')
 version=$("$venv/bin/python" -c 'from prisma import config; print(config.prisma_version)')
+grep -q "\"prisma\": \"$version\"" /mnt/gateway/prisma/package.json ||
+    { echo "gateway/prisma/package.json must name Prisma $version"; exit 1; }
 mkdir -p "$cli"
-echo '{"name": "prisma-cli", "private": true}' >"$cli/package.json"
-npm install --prefix "$cli" --ignore-scripts --no-audit --no-fund --no-update-notifier \
-    "prisma@$version"
+cp /mnt/gateway/prisma/package.json /mnt/gateway/prisma/package-lock.json "$cli"
+npm ci --prefix "$cli" --ignore-scripts --no-audit --no-fund --no-update-notifier
 schema=$(echo "$venv"/lib/python3.*/site-packages/litellm/proxy/schema.prisma)
 DATABASE_URL=postgresql://unused "$venv/bin/prisma" generate --schema "$schema"
 # The service cannot write there: what was generated would be compiled anew at every start.
