@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.siege import COMMAND, GATEWAY_USER, ORDINARY_USER, VENV, Siege
 from tests.faults.tally import Tally, chosen
+from tests.faults.tls_redis import TLS_REDIS, start_redis_with_tls
 from tests.machine import strangers
 from tests.machine.installation import (
     DROP_INS,
@@ -19,7 +20,6 @@ from tests.machine.installation import (
     preseed,
 )
 from tests.machine.machine import BASE, CONFIG_YAML, MASTER_KEY, Machine
-from tests.machine.redis_servers import CERTIFICATES, make_certificates
 from tests.machine.test_prisma import AS_PIP_LEFT_IT, PREPARATIONS
 
 DEB = "/root/hx.deb"
@@ -27,15 +27,6 @@ INSTALL = f"apt-get install --yes {DEB}"
 REMOVE = f"apt-get remove --yes {COMMAND}"
 PURGE = f"apt-get purge --yes {COMMAND}"
 PASSWORD = "password-of-the-database"
-TLS_PORT = 7002
-TLS_REDIS = f"""REDIS=true
-REDIS_HOST=127.0.0.1
-REDIS_PORT={TLS_PORT}
-REDIS_USER=tls
-REDIS_PASS=password-of-redis
-REDIS_TLS=true
-REDIS_CACERT={CERTIFICATES}/authority.pem
-"""
 DATABASE = f"DATABASE=existing\nPG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\n"
 
 
@@ -50,16 +41,6 @@ def siege(machine: Machine, deb: Path, tally: Tally) -> Iterator[Siege]:
     tally.entered += len(entries)
     print("\n".join(entries))
     siege.assert_attacked()
-
-
-def start_redis_with_tls(machine: Machine) -> None:
-    make_certificates(machine)
-    server = ["redis-server", "--daemonize", "yes", "--port", "0", "--tls-port", str(TLS_PORT)]
-    names = {"ca-cert": "authority.pem", "cert": "good.pem", "key": "good.key"}
-    files = [f"--tls-{key}-file={CERTIFICATES}/{name}" for key, name in names.items()]
-    words = [word for file in files for word in file.split("=")]
-    user = ["--user", "tls on >password-of-redis ~* &* +@all"]
-    machine.run([*server, *words, "--tls-auth-clients", "no", *user])
 
 
 def wire(siege: Siege) -> None:
