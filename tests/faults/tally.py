@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import TypeVar
@@ -17,6 +17,7 @@ class Tally:
     """Counts of one test, or of all of them; every count but `injected` has to stay 0."""
 
     injected: int = 0
+    entered: int = 0
     gateways_down: int = 0
     files_torn: int = 0
     secrets_leaked: int = 0
@@ -29,8 +30,9 @@ class Tally:
     def line(self) -> str:
         """The sentence that `make faults` ends with."""
         return (
-            f"faults: {self.injected} injected, {self.gateways_down} gateways down,"
-            f" {self.files_torn} files torn, {self.secrets_leaked} secrets leaked,"
+            f"faults: {self.injected} injected, {self.entered} entered,"
+            f" {self.gateways_down} gateways down, {self.files_torn} files torn,"
+            f" {self.secrets_leaked} secrets leaked,"
             f" {self.foreign_files_touched} foreign files touched"
         )
 
@@ -53,3 +55,8 @@ def sample(faults: Sequence[_Item], most: int) -> list[_Item]:
     if all_faults() or len(faults) <= most:
         return list(faults)
     return random.Random(seed()).sample(faults, most)
+
+
+def chosen(faults: Iterable[str], *always: str) -> list[str]:
+    """All of the faults in a full run, else those of them that are met every day."""
+    return list(faults) if all_faults() else list(always)
