@@ -2,12 +2,13 @@
 
 import pytest
 
+from hx_gateway_db import gateway, services
 from hx_gateway_db.answerer import Stranger
 from hx_gateway_db.findings import Level
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.listeners import Listener
 from hx_gateway_db.services import Unit
-from hx_gateway_db.unit_checks import port_finding, unit_finding
+from hx_gateway_db.unit_checks import check_service, port_finding, unit_finding
 
 FOREIGN = Stranger(Listener(812, "python3", "/system.slice/other.service"), "other.service")
 
@@ -91,3 +92,14 @@ def test_a_unit_that_does_not_answer_as_it_should(status: int, silence: str, wha
     found = port_finding(WRAPPER_UNIT, 4010, None, status, silence)
     assert (found.level, found.what) == (Level.FAILED, what)
     assert found.cure == "run 'systemctl restart hx-gateway-ml'"
+
+
+@pytest.mark.parametrize(("name", "port"), [(LITELLM_UNIT, 4000), (WRAPPER_UNIT, 4010)])
+def test_without_systemd_it_is_not_told_who_answers_and_nobody_is_asked(
+    monkeypatch: pytest.MonkeyPatch, name: str, port: int
+) -> None:
+    monkeypatch.setattr(services, "available", lambda: False)
+    monkeypatch.setattr(gateway, "health", lambda _: 200)
+    unit_found, port_found = check_service(name, port, restart_pending=False)
+    assert (unit_found.level, port_found.level) == (Level.SKIPPED, Level.SKIPPED)
+    assert port_found.what == f"it can't be told who answers on port {port}: nobody is asked"
