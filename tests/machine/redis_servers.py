@@ -9,7 +9,6 @@ from tests.machine.machine import Machine
 CERTIFICATES = "/etc/ssl/hx-test"
 AUTHORITY = f"{CERTIFICATES}/authority.pem"
 OTHER_AUTHORITY = f"{CERTIFICATES}/other.pem"
-PRIVATE_COPY = f"{CERTIFICATES}/private.pem"
 
 _FOLDER = "/var/tmp/redis-servers"
 _STRANGERS = "/usr/local/bin/strangers.py"
@@ -33,8 +32,6 @@ issue good DNS:localhost,IP:127.0.0.1,IP:::1 -days 30
 issue elsewhere DNS:redis.example.org -days 30
 issue expired DNS:localhost -days -1 ||
     issue expired DNS:localhost -not_before 20250101000000Z -not_after 20250201000000Z
-cp authority.pem private.pem
-chmod 600 private.pem
 echo no certificate >empty.pem
 chmod a+r good.key expired.key elsewhere.key
 """

@@ -5,7 +5,10 @@ Everything runs inside a machine through the installed package, against real ser
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +28,6 @@ from tests.machine.redis_servers import (
     AUTHORITY,
     CERTIFICATES,
     OTHER_AUTHORITY,
-    PRIVATE_COPY,
     make_certificates,
     start_servers,
 )
@@ -243,12 +245,6 @@ FAILURES: dict[str, tuple[Fields, str, str]] = {
         "redis.tls",
         f"{CERTIFICATES} can't be read (it should hold the certificates that are trusted for"
         " Redis): answer REDIS_CACERT with a PEM file.",
-    ),
-    "a file of certificates that LiteLLM may not read": (
-        {**TLS, "port": 7002, "ca_file": PRIVATE_COPY},
-        "redis.tls",
-        f"the user hx-gateway may not read {PRIVATE_COPY} (LiteLLM runs as that user):"
-        f" chmod a+r {PRIVATE_COPY}, and a+x its folders.",
     ),
     "a replica": (
         {"port": 7006},
@@ -609,6 +605,100 @@ def test_the_administrator_s_password_is_read_as_redis_reads_it_and_the_aclfile_
     assert administer(machine, "server_here", OURS) is True
     machine.write(CONF, before, owner="redis:redis", mode=0o640)
     restart_redis(machine)
+
+
+# While Redis is down, anybody on this machine can listen on its port
+
+STRANGER = """
+import os, socket, sys, threading
+heard = sys.argv[1]
+
+def talk(client):
+    while words := client.recv(65536):
+        with open(heard, "ab", buffering=0) as file:
+            file.write(words)
+        auth = b"AUTH" in words
+        client.sendall(b"+OK\\r\\n" if auth else b"-NOAUTH Authentication required.\\r\\n")
+
+servers = [socket.create_server(("127.0.0.1", 6379))]
+if len(sys.argv) > 2:
+    servers.append(socket.socket(socket.AF_UNIX))
+    servers[-1].bind(sys.argv[2])
+    servers[-1].listen()
+
+def serve(server):
+    while True:
+        threading.Thread(target=talk, args=(server.accept()[0],)).start()
+
+for server in servers:
+    threading.Thread(target=serve, args=(server,)).start()
+"""
+SECRET = "secret-of-the-administrator"
+
+
+@pytest.fixture
+def requirepass(machine: Machine) -> Iterator[None]:
+    """A Redis that wants a password, and is down."""
+    machine.run(["sh", "-c", "id mallory 2>/dev/null || useradd --create-home mallory"])
+    before = machine.read(CONF)
+    more = f"requirepass {SECRET}\nunixsocket /home/mallory/redis.sock\n"
+    machine.write(CONF, before + more, owner="redis:redis", mode=0o640)
+    machine.run(["systemctl", "stop", REDIS])
+    try:
+        yield
+    finally:
+        machine.write(CONF, before, owner="redis:redis", mode=0o640)
+        restart_redis(machine)
+
+
+@contextmanager
+def stranger(machine: Machine, user: str) -> Iterator[str]:
+    """A process of this user that answers instead of Redis; the file that holds what it heard."""
+    heard = f"/var/tmp/heard-{user}"
+    machine.write("/usr/local/lib/stranger.py", STRANGER, mode=0o644)
+    machine.write(heard, "", owner=f"{user}:{user}", mode=0o644)
+    unit = f"stranger-{user}.service"
+    run = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--uid={user}"]
+    sockets = ["/home/mallory/redis.sock"] if user == "mallory" else []
+    python3 = ["/usr/bin/python3", "/usr/local/lib/stranger.py", heard, *sockets]
+    machine.run([*run, "--", *python3])
+    try:
+        machine.wait_until(lambda: machine.run(["redis-cli", "PING"], check=False).stdout, 20)
+        machine.write(heard, "", owner=f"{user}:{user}", mode=0o644)
+        yield heard
+    finally:
+        machine.run(["systemctl", "stop", unit])
+        machine.run(["rm", "-f", *sockets])
+
+
+@pytest.mark.usefixtures("requirepass")
+@pytest.mark.parametrize("user", ["mallory", "hx-gateway"])
+def test_no_password_is_told_to_who_listens_instead_of_redis(machine: Machine, user: str) -> None:
+    calls: tuple[tuple[str, Fields], ...] = (
+        ("provision_local", {"ours": True}),
+        ("persistence", {}),
+        ("provision_as", {"administrator": ["boss", SECRET], "ours": False}),
+    )
+    with stranger(machine, user) as heard:
+        (looked,) = inspect(machine, OURS)
+        refused = [administer(machine, call, OURS, **more) for call, more in calls]
+        told = machine.read(heard)
+    hashed = hashlib.sha256(PASSWORD.encode()).hexdigest()
+    assert [secret for secret in (SECRET, PASSWORD, hashed) if secret in told] == []
+    name, sentence = looked.failure
+    assert name == "redis.process"
+    for said in (sentence, *(each["refused"] for each in refused)):
+        assert "is the process python3 (" in said and f") of the user {user}" in said
+
+
+@pytest.mark.usefixtures("requirepass")
+def test_a_system_service_gets_the_password_of_a_file_only_if_it_can_read_that(
+    machine: Machine,
+) -> None:
+    with stranger(machine, "messagebus") as heard:
+        said = administer(machine, "provision_local", OURS, ours=True)["refused"]
+        assert f"it may not read {CONF}, which the password is in" in said
+        assert SECRET not in machine.read(heard)
 
 
 # With an administrator's login, and by the administrator

@@ -19,7 +19,17 @@ from hx_gateway_db.redis_administration import (
 )
 from hx_gateway_db.redis_conf import Secret, ServerConfiguration
 from hx_gateway_db.settings import Login, Redis
-from tests.fake_redis import DRIP, FLOOD, LETTERS, PASS, SILENCE, FakeRedis, bulk, fake_redis
+from tests.fake_redis import (
+    DRIP,
+    FLOOD,
+    LETTERS,
+    PASS,
+    SILENCE,
+    FakeRedis,
+    bulk,
+    fake_redis,
+    information,
+)
 
 SECONDS = 0.5
 ADMINISTRATOR = Login("boss", "boss-4711")
@@ -117,3 +127,16 @@ def test_a_password_of_a_file_is_shown_to_nobody_who_may_not_read_it(
         (sentence,) = said(here, fake)
         assert "it may not read /x" in sentence
         assert b"requirepass-4711" not in fake.heard
+
+
+def test_the_process_that_a_server_says_to_be_is_not_looked_at(tmp_path: Path) -> None:
+    """A number with a path in it made root read a user's files, and take a unit's name there."""
+    (tmp_path / "comm").write_text("redis-server\n")
+    (tmp_path / "cgroup").write_text("0::/system.slice/evil.service\n")
+    answers = {
+        "CONFIG GET": b"*0\r\n",
+        "INFO": information(process_id=f"../{tmp_path}"),
+    }
+    with fake_redis(answers) as fake:
+        redis = Redis("127.0.0.1", fake.port, user="hx", password=PASS)
+        assert persistence(redis) == Persistence()
