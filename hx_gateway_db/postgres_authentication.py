@@ -13,7 +13,14 @@ from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres_channel import Channel, HungUp, NotTheProtocol
 from hx_gateway_db.postgres_errors import ConnectionFailure
-from hx_gateway_db.postgres_scram import BOUND, Conversation, NotScram, Unproven, end_point
+from hx_gateway_db.postgres_scram import (
+    BOUND,
+    Conversation,
+    NotScram,
+    TooMuchWork,
+    Unproven,
+    end_point,
+)
 from hx_gateway_db.postgres_target import Target
 
 _VERSION = 3 << 16

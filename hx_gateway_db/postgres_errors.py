@@ -257,7 +257,7 @@ def too_much_work(target: Target) -> Finding:
     return failed(
         target,
         LOGIN,
-        f"{target.place} asks for more than 2,000,000 iterations of SCRAM-SHA-256 for {target.user}",
+        f"{target.place} asks for millions of iterations of SCRAM-SHA-256 for {target.user}",
         "each login of LiteLLM would take seconds, if that is an honest server",
         "lower scram_iterations there (4096 is its default), then set the password anew",
     )

@@ -308,8 +308,8 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
             f"tables of LiteLLM in {database} belong to the role {owner}, of which {user} is no"
             " member",
             "LiteLLM changes its tables when it is upgraded",
-            f"as an administrator make {identifier(user)} a member of that role, unless that one"
-            " may more than it should, or answer it as PG_USER",
+            f"as an administrator make {identifier(user)} a member of that role, or answer it as"
+            " PG_USER",
         )
     if facts.foreign_table:
         return _finding(

@@ -60,10 +60,10 @@ def explained(target: Target, error: LoginFailed, step: str, seconds: float) -> 
 
 def _secure(channel: Channel, target: Target, reached: Reached) -> None:
     """Encrypt as it was found to be possible. Raises Unreachable."""
-    offered = channel.offers_tls()
     if not reached.encrypted:
+        channel.tls_offered = reached.tls_offered
         return
-    if not offered:
+    if not channel.offers_tls():
         raise Unreachable(errors.tls_not_offered(target))
     channel.encrypt(reached.certificates)
 

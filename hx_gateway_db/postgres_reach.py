@@ -24,12 +24,13 @@ _EXPIRY_DAYS = 14
 
 @dataclass(frozen=True)
 class Reached:
-    """The address that answered, whether TLS is used there, and what is trusted.
+    """The address that answered, whether TLS is offered there and used, and what is trusted.
 
     `certificates` are in PEM format, empty where none is checked.
     """
 
     address: str
+    tls_offered: bool
     encrypted: bool
     certificates: str = ""
 
@@ -45,10 +46,10 @@ def reach(target: Target, deadline: float) -> tuple[list[Finding], Reached | Non
         addresses = _resolve(target, deadline)
         found.append(_ok(target, errors.NAME, _name(target, addresses)))
         with connected(target, addresses, deadline) as channel:
-            channel.offers_tls()
+            offered = channel.offers_tls()
             found.append(_ok(target, errors.PORT, f"{target.place} answers"))
             found.append(_tls(target, channel, certificates))
-            reached = Reached(channel.address, channel.encrypted, certificates)
+            reached = Reached(channel.address, offered, channel.encrypted, certificates)
         if target.ca_file and hidden_from_the_units(target.ca_file):
             found.append(_hidden(target))
     except Unreachable as unreachable:

@@ -198,8 +198,8 @@ FAILURES: list[tuple[dict[str, Any], str]] = [
     (
         {"database": "hx_others"},
         "tables of LiteLLM in hx_others belong to the role postgres, of which hx is no member"
-        " (LiteLLM changes its tables when it is upgraded): as an administrator run"
-        ' GRANT "postgres" TO "hx", or answer postgres as PG_USER.',
+        ' (LiteLLM changes its tables when it is upgraded): as an administrator make "hx" a member'
+        " of that role, or answer it as PG_USER.",
     ),
     # PgBouncer
     (

@@ -70,7 +70,7 @@ def test_no_tls_is_well_on_this_host() -> None:
     with listener(b"N") as target:
         found, reached = reach(target, time.monotonic() + 5)
         assert [finding.level for finding in found] == [Level.OK] * 3
-        assert reached and not reached.encrypted
+        assert reached and not reached.encrypted and not reached.tls_offered
 
 
 def test_a_handshake_that_comes_to_nothing_is_said() -> None:
