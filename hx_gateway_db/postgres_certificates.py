@@ -3,7 +3,6 @@
 import grp
 import os
 import pwd
-import re
 import ssl
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hx_gateway_db.layout import GATEWAY_GROUP
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What ProtectHome= and PrivateTmp= of the gateway's units hide (systemd.exec(5)).
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class UnusableFile(Exception):
@@ -34,12 +33,12 @@ def trusted(ca_file: str) -> str:
         return _read(SYSTEM_CERTIFICATES, "install it: apt install ca-certificates")
     path = Path(ca_file)
     text = _read(path, "answer the file with the CA's certificate as PG_SSLROOTCERT")
-    found = _CERTIFICATE.search(text)
+    found = _first_certificate(text)
     cure = "answer a file that begins with the CA's certificate in PEM format"
     if not found:
         raise UnusableFile("it holds no certificate in PEM format", cure)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found[0])
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
     except ssl.SSLError:
         raise UnusableFile("its first certificate is damaged", cure) from None
     if not _readable_by_the_gateway(path):
@@ -47,7 +46,7 @@ def trusted(ca_file: str) -> str:
             f"the user {GATEWAY_GROUP} can't read it",
             f"chmod a+r {path}, and a+x the folders above it",
         )
-    return found[0]
+    return found
 
 
 def hidden_from_the_units(ca_file: str) -> bool:
@@ -61,6 +60,12 @@ def _read(path: Path, cure: str) -> str:
     except OSError as error:
         why = (error.strerror or "it can't be read").lower()
         raise UnusableFile(why, cure) from None
+
+
+def _first_certificate(text: str) -> str:
+    _, begin, rest = text.partition(_BEGIN)
+    body, end, _ = rest.partition(_END)
+    return f"{begin}{body}{end}" if begin and end else ""
 
 
 def _readable_by_the_gateway(path: Path) -> bool:
