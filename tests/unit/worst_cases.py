@@ -199,7 +199,7 @@ def _fits(kind: Any, value: Any, letter: str) -> bool:
     if kind is kinds.ANY:
         return letter != "\n"
     if kind is kinds.NOT_LITERAL:
-        return ord(letter) != value
+        return bool(ord(letter) != value)
     excluded = value[0][0] is kinds.NEGATE
     return bool(excluded != any(_is_in(item, letter) for item in value))
 
