@@ -9,10 +9,12 @@ from hx_gateway_db.findings import Finding
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.proof import find_master_key
-from hx_gateway_db.redaction import printable, redact
+from hx_gateway_db.redaction import beginning, printable, redact, said, without_secrets
 from hx_gateway_db.services import ServiceFailed
 
 _WRAPPER_KEYS = ("HX_MASTER_KEY", "MASTER_KEY", "HX_UPSTREAM_KEY")
+# What a finding says is ours; what it quotes is not.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,19 @@ class Chain:
     def cache_on(self) -> bool:
         return bool(self.host.settings and self.host.settings.cache)
 
-    def redacted(self, text: str) -> str:
-        """`text` without the gateway's secrets."""
+    @property
+    def secrets(self) -> list[str]:
+        """The gateway's passwords and keys, for redaction."""
         settings = self.host.settings
         keys = (self.master, *(self.wrapper.get(name) for name in _WRAPPER_KEYS))
-        secrets = [*(settings.secrets if settings else ()), *(key for key in keys if key)]
-        return redact(text, secrets)
+        return [*(settings.secrets if settings else ()), *(key for key in keys if key)]
 
     def cleaned(self, finding: Finding) -> Finding:
-        """`finding` without secrets and control characters."""
-        texts = (finding.what, finding.why, finding.cure)
-        what, why, cure = (printable(self.redacted(text)) for text in texts)
-        return replace(finding, what=what, why=why, cure=cure)
+        """`finding` without secrets and control characters, its texts cut."""
+        what, why = (said(text, self.secrets, _LONGEST) for text in (finding.what, finding.why))
+        # A command is there to be copied, as it is.
+        cure = beginning(without_secrets(finding.cure, self.secrets), _LONGEST)
+        return replace(finding, what=what, why=why, cure=printable(redact(cure)))
 
 
 def read_chain(host: Host) -> Chain:

@@ -16,7 +16,7 @@ from hx_gateway_db import screen
 from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
 from hx_gateway_db.findings import Finding, Level, failures, outcome
 from hx_gateway_db.interruption import raise_on_signals
-from hx_gateway_db.redaction import printable, redact
+from hx_gateway_db.redaction import said_lines
 
 _OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
 _INTERRUPTED = 130
@@ -55,9 +55,22 @@ def _report(line: str, terminal: "_Terminal") -> None:
     """Say how a change ended. It has ended like that also where nobody can be told."""
     terminal.clear()
     try:
-        print(line, flush=True)
+        _print(line, flush=True)
     except OSError:
         _abandon(sys.stdout)
+
+
+def _print(line: str, flush: bool = False) -> None:
+    screen.write(sys.stdout, f"{line}\n", flush=flush)
+
+
+def _print_wrapped(first: str, text: str) -> None:
+    _print(screen.wrapped(first, text, screen.width(sys.stdout)))
+
+
+def _print_json(report: object) -> None:
+    # Escaped to ASCII, and read by programs: nothing is to be cut.
+    screen.write(sys.stdout, f"{json.dumps(report, indent=2)}\n", exact=True)
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:
@@ -82,8 +95,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 def _traceback(error: BaseException, options: Namespace) -> str:
     import traceback
 
-    lines = traceback.format_exception(error)
-    return redact("".join(lines).rstrip(), _secrets(options))
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return "\n".join(said_lines(text, _secrets(options)))
 
 
 def _secrets(options: Namespace) -> Iterable[str]:
@@ -113,7 +126,7 @@ class _Terminal:
 
     def say(self, line: str) -> None:
         self.clear()
-        self._print(f"{printable(line)}\n")
+        self._print(f"{line}\n")
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._watched:
@@ -123,14 +136,13 @@ class _Terminal:
 
     def _replace(self, text: str) -> None:
         if text != self._shown:
-            blank = f"\r{' ' * len(self._shown)}\r" if self._shown else ""
-            self._print(f"{blank}{text}")
+            self._print(screen.replaced(self._shown, text))
             self._shown = text
 
     def _print(self, text: str) -> None:
         # A terminal that was closed must not stop the work.
         try:
-            print(text, end="", file=self._stream, flush=True)
+            screen.write(self._stream, text, flush=True)
         except OSError:
             _abandon(self._stream)
 
@@ -158,7 +170,7 @@ def _apply(options: Namespace, terminal: _Terminal) -> int:
 def _brief(findings: Iterable[Finding]) -> str:
     """Level, who can cure it, and the sentence; warnings and failures only."""
     shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
-    lines = (f"{f.level.value} {f.by.value or '-'} {printable(f.sentence)}" for f in shown)
+    lines = (f"{f.level.value} {f.by.value or '-'} {f.sentence}" for f in shown)
     return "\n".join(lines)
 
 
@@ -175,13 +187,13 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     failed = bool(failures(findings))
     if options.json:
         report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
-        print(json.dumps({"ok": not failed, "findings": report}, indent=2))
+        _print_json({"ok": not failed, "findings": report})
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
             first = f"{finding.level.value:<8} "
-            print(screen.wrapped(first, printable(finding.sentence), screen.width(sys.stdout)))
-        print(screen.wrapped("", f"{outcome(findings)}.", screen.width(sys.stdout)))
+            _print_wrapped(first, finding.sentence)
+        _print_wrapped("", f"{outcome(findings)}.")
     return _CHECK_FAILED if failed else 0
 
 
@@ -198,7 +210,7 @@ def _provision(options: Namespace, terminal: _Terminal) -> int:
     given = _given(options)
     host, _, settings = desired(options.root, given)
     if options.print:
-        print(commands(settings), end="")
+        screen.write(sys.stdout, commands(settings), exact=True)
         return 0
     provision(settings, given, host, terminal)
     return 0
@@ -228,15 +240,15 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
-        print(json.dumps(report, indent=2))
+        _print_json(report)
         return 0
-    print(plan.diff(), end="")
+    screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
-        print(f"restart {unit}")
+        _print(f"restart {unit}")
     for note in plan.notes:
-        print(screen.wrapped("", note, screen.width(sys.stdout)))
+        _print_wrapped("", note)
     if plan.empty:
-        print(NOTHING_TO_CHANGE)
+        _print(NOTHING_TO_CHANGE)
     return 0
 
 
@@ -246,12 +258,11 @@ def _status(options: Namespace, terminal: _Terminal) -> int:
 
     facts = list(status(read_host(options.root)))
     if options.json:
-        print(json.dumps({fact.name: fact.value for fact in facts}, indent=2))
+        _print_json({fact.name: fact.value for fact in facts})
         return 0
     name_width = max(len(fact.name) for fact in facts)
     for fact in facts:
-        first = f"{fact.name:<{name_width}}  "
-        print(screen.wrapped(first, printable(fact.value), screen.width(sys.stdout)))
+        _print_wrapped(f"{fact.name:<{name_width}}  ", fact.value)
     return 0
 
 
@@ -276,16 +287,16 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
         rows.append(row)
         if not options.json:
-            print("\n".join(row_lines(row, width, colour)), flush=True)
+            screen.write(sys.stdout, screen.joined(row_lines(row, width, colour)), flush=True)
     failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
-        print(json.dumps({"ok": not failed, "checks": [row.as_json() for row in rows]}, indent=2))
+        _print_json({"ok": not failed, "checks": [row.as_json() for row in rows]})
     else:
         seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
-            print(line)
+            _print(line)
         # Last, where it is in sight.
-        print(screen.wrapped("", ending(rows, seconds), width))
+        _print_wrapped("", ending(rows, seconds))
     return _CHECK_FAILED if failed else 0
 
 
@@ -308,12 +319,12 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
     answers = {key: value for key, value in host.answers.items() if key not in hidden}
     if options.json:
-        print(json.dumps(answers | ({"EDITED": host.edited} if host.edited else {}), indent=2))
+        _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
-    for key, value in answers.items():
-        print(f"{key}={value}")
+    lines = [f"{key}={value}\n" for key, value in answers.items()]
     if host.edited:
-        print(f"EDITED={' '.join(host.edited)}")
+        lines.append(f"EDITED={' '.join(host.edited)}\n")
+    screen.write(sys.stdout, "".join(lines), exact=True)
     return 0
 
 

@@ -23,7 +23,9 @@ class Ownership:
 
 
 # systemd ignores a line with quotes, or with a blank after the "-": it is still ours, to mend.
-DATABASE_LINES = Ownership(re.compile(r"EnvironmentFile\s*=\s*[-\"']*\s*(/\S*/gateway\.env)[\"']?"))
+DATABASE_LINES = Ownership(
+    re.compile(r"EnvironmentFile\s*=\s*(?:[-\"']+\s*)?(/\S*/gateway\.env)[\"']?")
+)
 CACHE_LINES = Ownership(
     re.compile(
         rf"Environment\s*=\s*\"?LITELLM_(CACHE|RATE_LIMIT_ENABLED|{RATE_LIMIT})=.*"

@@ -5,7 +5,6 @@ in and the user that it runs as are the kernel's word.
 """
 
 import os
-import re
 import socket
 import struct
 import time
@@ -36,7 +35,10 @@ class Listener:
 
     @property
     def unit(self) -> str:
-        units = re.findall(r"[^/]+\.(?:service|scope|socket)(?=/|$)", self.group)
+        kinds = (".service", ".scope", ".socket")
+        units = [
+            name for name in self.group.split("/") if name.endswith(kinds) and name not in kinds
+        ]
         return units[-1] if units else ""
 
     def within(self, group: str) -> bool:

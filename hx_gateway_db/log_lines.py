@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from hx_gateway_db.redaction import beginning
+
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _ACCESS = re.compile(r'"[A-Z]+ \S+ HTTP/[\d.]+" (\d{3})')
 # Python indents the frames of a traceback; the exception itself stands at the margin. LiteLLM
@@ -17,10 +19,13 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 300
+_LONGEST_RAW = 2 * _LONGEST  # colours and the like among them
 
 
 def relevant(log: str, count: int) -> list[str]:
     """The last `count` lines of `log` that tell of trouble; if none does, the last ones at all.
+
+    Each is cut before anything is looked for in it: known secrets must be out of `log` by then.
 
     Of lines that differ in their digits only, such as times, the last one stands for all.
     """
@@ -34,9 +39,9 @@ def relevant(log: str, count: int) -> list[str]:
 
 def _worth_reading(lines: Iterable[str]) -> Iterable[str]:
     for raw in lines:
-        line = _CONTROL_SEQUENCE.sub("", raw).rstrip()
+        line = _CONTROL_SEQUENCE.sub("", beginning(raw, _LONGEST_RAW)).rstrip()
         if line and not _FRAME.match(line):
-            yield line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+            yield beginning(line, _LONGEST)
 
 
 def _tells_of_trouble(line: str) -> bool:

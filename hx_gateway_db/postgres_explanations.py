@@ -328,7 +328,7 @@ _TEXTS: tuple[tuple[str, _Explanation], ...] = (
     (r"pgbouncer cannot connect to server|server conn crashed", _BOUNCER_UPSTREAM),
     (r"query_wait_timeout", _BOUNCER_POOL),
     (r"no more connections allowed|max_db_client_connections", _BOUNCER_CLIENTS),
-    (r"database does not allow connections|database .* is disabled", _BOUNCER_CLOSED),
+    (r"database does not allow connections|database .{1,99} is disabled", _BOUNCER_CLOSED),
     (r"no pg_hba\.conf entry", _hba_missing),
     (r"pg_hba\.conf rejects", _hba_rejects),
     (
@@ -337,7 +337,7 @@ _TEXTS: tuple[tuple[str, _Explanation], ...] = (
     ),
     (r"(?i)(peer|ident|gssapi|sspi|ldap|radius|pam|bsd) authentication failed", _OTHER_METHOD),
     (r"is not permitted to log in", _NO_LOGIN),
-    (r"role \".*\" does not exist", _NO_ROLE),
+    (r"role \".{0,99}\" does not exist", _NO_ROLE),
     (r"cannot connect to invalid database", _BROKEN_DATABASE),
     (r"too many connections for role", _ROLE_FULL),
     (r"too many connections for database", _DATABASE_FULL),

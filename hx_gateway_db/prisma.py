@@ -284,7 +284,7 @@ def _explained(said: str, status: str, environment: Mapping[str, str]) -> str:
             f"{failed}: Node.js is not installed and could not be downloaded: run"
             " 'apt install nodejs npm'."
         )
-    engines = re.search(r"(https?://\S+?)/all_commits/", said)
+    engines = re.search(r"(https?://\S{1,300}?)/all_commits/", said)
     asked = engines or re.search(r"request to (https?://\S+)", said)
     registry = environment.get("npm_config_registry") or "https://registry.npmjs.org"
     source = _place(asked[1] if asked else registry)

@@ -53,6 +53,6 @@ def main(schema: str, output: str, scratch: str) -> None:
 
 def with_output(schema: str, output: str) -> str:
     """The schema with each generator writing to `output`."""
-    schema = re.sub(r"^\s*output\s*=.*\n", "", schema, flags=re.MULTILINE)
+    schema = re.sub(r"^[ \t]*output[ \t]*=.*\n", "", schema, flags=re.MULTILINE)
     line = f"\n  output = {json.dumps(output)}"
     return re.sub(r"^(generator\s+\w+\s*\{)", lambda found: found[1] + line, schema, flags=re.M)

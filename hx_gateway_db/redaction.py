@@ -12,6 +12,8 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 CUT = " ..."
 _LONGEST = 300
+_MOST_LINES = 100
+_DEEPEST = 20
 _WORD = re.compile(r"\S+")
 _END_OF_USER = re.compile(r"[:@/]")
 _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{4,}")
@@ -19,7 +21,7 @@ _KEY = re.compile(r"\bsk-[A-Za-z0-9_-]{4,}")
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without `secrets` (raw, encoded or quoted), passwords in URLs and LiteLLM keys."""
-    without = _without(text, secrets)
+    without = without_secrets(text, secrets)
     return _KEY.sub(MASK, _WORD.sub(lambda word: _without_passwords(word[0]), without))
 
 
@@ -29,24 +31,53 @@ def said(text: str, secrets: Iterable[str] = (), most: int = _LONGEST) -> str:
     Without `secrets`, passwords and keys as `redact` does it, without control characters, and cut
     to `most` characters. Cut only when the known secrets are out: a part of one is not recognized.
     """
-    line = " ".join(_without(text, secrets).split())
-    if len(line) > most:
-        line = line[:most]
-        # Of a URL that is cut within its password, nobody sees where that would have ended.
-        whole, blank, last = line.rpartition(" ")
-        line = (whole + blank if "://" in last or "sk-" in last else line) + CUT
-    return printable(redact(line))
+    line = " ".join(without_secrets(text, secrets).split())
+    return printable(redact(beginning(line, most)))
 
 
-def printable(text: str) -> str:
-    """`text` without control characters: a broken-into gateway must not write to our terminal."""
+def said_lines(
+    text: str, secrets: Iterable[str] = (), most_lines: int = _MOST_LINES, most: int = _LONGEST
+) -> list[str]:
+    """The same of a text of several lines: the last `most_lines`, each as `said` has it.
+
+    A line keeps its indentation, which says what belongs together.
+    """
+    lines = without_secrets(text, secrets).split("\n")[-most_lines:]
+    return [" " * _indentation(line) + said(line, (), most) for line in lines]
+
+
+def beginning(line: str, most: int) -> str:
+    """A line without secrets that are known, cut to `most` characters."""
+    if len(line) <= most:
+        return line
+    # Of a URL that is cut within its password, nobody sees where that would have ended.
+    whole, blank, last = line[:most].rpartition(" ")
+    return (whole + blank if "://" in last or "sk-" in last else line[:most]) + CUT
+
+
+def printable(text: str, exact: bool = False) -> str:
+    """`text` without what does more to a terminal than to appear on it.
+
+    Those are control characters, and for a person also what is not seen or turns the direction of
+    what follows; with `exact` that stays, since a program reads the text.
+    """
+    if text.isprintable():
+        return text
+    kinds = ("Cc", "Cs") if exact else ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     return "".join(
-        character if character in "\n\t" or unicodedata.category(character)[0] != "C" else "\ufffd"
+        character
+        if character in "\n\t" or unicodedata.category(character) not in kinds
+        else "\ufffd"
         for character in text
     )
 
 
-def _without(text: str, secrets: Iterable[str]) -> str:
+def _indentation(line: str) -> int:
+    return min(len(line) - len(line.lstrip()), _DEEPEST)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """`text` without `secrets`, whether raw, encoded or quoted, whatever else is in it."""
     forms = {
         form
         for secret in secrets

@@ -16,11 +16,14 @@ from hx_gateway_db.plan import Plan, affected_units, remembering
 from hx_gateway_db.preflight import check_servers
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.readiness import answering, answers, wait_until_ready, watch
-from hx_gateway_db.redaction import redact
+from hx_gateway_db.redaction import said_lines
 from hx_gateway_db.services import ServiceFailed, Unit
 from hx_gateway_db.settings import Settings
 from hx_gateway_db.take_back import take_back
 from hx_gateway_db.transaction import Transaction, Undone
+
+# What a failure says is ours; what it quotes is not.
+_LONGEST = 1000
 
 
 @dataclass
@@ -125,11 +128,10 @@ class Run:
         """Undo, and raise what has happened; returns only for an error that is no HxError."""
         self.progress.say("That did not work: putting everything back.")
         undone = transaction.undo(take_back)
-        reason = str(error)
+        reason = "\n".join(said_lines(str(error), self._secrets(), most=_LONGEST))
         culprit = _culprit(error)
         if culprit in self.restarted:
-            reason += _last_words(culprit)
-        reason = redact(reason, self._secrets())
+            reason += _last_words(culprit, self._secrets())
         trouble = self._restart_as_before() if self.online else ""
         down = [name for name in self.served if not answers(name)]
         way_out = self._way_out(down or [culprit])
@@ -260,12 +262,9 @@ def _culprit(error: BaseException) -> str:
     return error.unit if isinstance(error, ServiceFailed) else ""
 
 
-def _last_words(name: str) -> str:
+def _last_words(name: str, secrets: tuple[str, ...]) -> str:
     try:
-        return f"\n{name} said last:\n{_indented(services.journal(name))}"
+        lines = said_lines(services.journal(name), secrets)
+        return "\n".join([f"\n{name} said last:", *(f"  {line}" for line in lines)])
     except ServiceFailed:
         return ""
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

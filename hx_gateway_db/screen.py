@@ -1,13 +1,74 @@
-"""What text may look like where it goes: a terminal of some width, or a pipe or file."""
+"""What text may look like where it goes: a terminal of some width, or a pipe or file.
+
+All that the command says is written by `write`, so that nothing that somebody else has said gets
+to a terminal but as text.
+"""
 
 import io
 import os
+from collections.abc import Sequence
 from typing import TextIO
+
+from hx_gateway_db.redaction import beginning, printable
 
 # Where less is left for the text beside what names it, it goes below.
 _NARROWEST_TEXT = 30
 # Of a terminal that does not say, as one on a serial line.
 _USUAL_WIDTH = 80
+# What a person reads of a line; a program gets it as it is.
+_LONGEST = 2000
+_TOP_LEFT, _REST_OF_LINE, _REST_OF_SCREEN = "\033[H", "\033[K", "\033[J"
+
+
+class Drawn(str):
+    """Printable text with escape sequences of our own. Made here only: all else is just text."""
+
+    __slots__ = ()
+
+
+CLEARED = Drawn(f"{_TOP_LEFT}\033[2J")
+
+
+def write(stream: TextIO, text: str, *, exact: bool = False, flush: bool = False) -> None:
+    """Write `text` to `stream`: the only place where the command writes. Raises OSError.
+
+    `exact`: text that a program reads, of which only control characters don't stay, unless it is a
+    person that looks.
+    """
+    if not isinstance(text, Drawn):
+        if exact and not stream.isatty():
+            text = printable(text, exact=True)
+        else:
+            text = "\n".join(printable(beginning(line, _LONGEST)) for line in text.split("\n"))
+    stream.write(text)
+    if flush:
+        stream.flush()
+
+
+def in_colour(text: str, word: str, colour: str) -> Drawn:
+    """`text` with the first `word` in it in a colour (an SGR number, ECMA-48)."""
+    return Drawn(_plain(text).replace(word, f"\033[{colour}m{word}\033[0m", 1))
+
+
+def joined(lines: Sequence[str]) -> Drawn:
+    """Lines, each of them drawn or just text, as one text."""
+    return Drawn("".join(f"{_plain(line)}\n" for line in lines))
+
+
+def frame(lines: Sequence[str]) -> Drawn:
+    """Lines from the top left of a terminal on, over what is there."""
+    drawn = "".join(f"{_plain(line)}{_REST_OF_LINE}\r\n" for line in lines)
+    return Drawn(f"{_TOP_LEFT}{drawn}{_REST_OF_SCREEN}")
+
+
+def replaced(before: str, text: str) -> Drawn:
+    """`text` in place of what was written before on a line that has not ended."""
+    blank = f"\r{' ' * len(before)}\r" if before else ""
+    return Drawn(f"{blank}{_plain(text)}")
+
+
+def _plain(line: str) -> str:
+    return line if isinstance(line, Drawn) else printable(beginning(line, _LONGEST))
 
 
 def prepare(stream: TextIO) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_SHOWN = re.compile(r"\{ path=(?P<path>.*?) ; argv\[\]=(?P<argv>.*?) ; ignore_errors=")
 _PYTHON = re.compile(r"python[\d.]*")
 _NUMBER = re.compile(r"[0-9]{1,5}")
 # The second form is what pip writes where the path is too long, or has a blank in it.
@@ -34,10 +33,11 @@ class StartedProgram:
 
 def shown(exec_start: str) -> StartedProgram | None:
     """The program in the property ExecStart as `systemctl show` prints it."""
-    match = _SHOWN.match(exec_start)
-    if match is None:
+    path, is_shown, rest = exec_start.partition(" ; argv[]=")
+    argv, is_whole, _ = rest.partition(" ; ignore_errors=")
+    if not path.startswith("{ path=") or not (is_shown and is_whole):
         return None
-    return StartedProgram(match["path"], tuple(match["argv"].split(" ")[1:]))
+    return StartedProgram(path.removeprefix("{ path="), tuple(argv.split(" ")[1:]))
 
 
 def python_of(program: StartedProgram, beginning: str) -> str | None:

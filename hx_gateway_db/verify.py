@@ -18,7 +18,7 @@ from hx_gateway_db.gateway import Entry, VirtualKey
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.log_lines import relevant
 from hx_gateway_db.proof import readiness
-from hx_gateway_db.redaction import printable
+from hx_gateway_db.redaction import said, without_secrets
 from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.spend import Request, SpendRows
 
@@ -90,8 +90,9 @@ def _log(chain: Chain, name: str) -> list[str]:
             # Older errors of a service that runs on are not the reason.
             minutes = _LOG_MINUTES if unit.running else 0
             log = services.journal(name, _LOG_LINES, minutes)
-            # Redacted first: a secret that a cut has shortened is not recognized.
-            return [printable(line) for line in relevant(chain.redacted(log), _SHOWN_LINES)]
+            # Known secrets first: one that a cut has shortened is not recognized.
+            lines = relevant(without_secrets(log, chain.secrets), _SHOWN_LINES)
+            return [said(line, most=len(line)) for line in lines]
     return []
 
 

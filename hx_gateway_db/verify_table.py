@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from hx_gateway_db.findings import Finding, Level, outcome
+from hx_gateway_db.screen import in_colour
 from hx_gateway_db.verify import Row, Words
 
 _LEVEL_WIDTH, _NAME_WIDTH = 9, 17
@@ -23,9 +24,6 @@ def row_lines(row: Row, width: int | None, colour: bool = False, brief: bool = F
     head = f"{finding.level.value:<{_LEVEL_WIDTH}}{finding.name:<{_NAME_WIDTH}}{row.seconds:5.2f}s"
     if width is not None:
         head = head[:width]
-    if colour:
-        word = finding.level.value
-        head = head.replace(word, f"\033[{_COLOURS[finding.level]}m{word}\033[0m", 1)
     below = width is not None and width < _TEXT_COLUMN + _NARROWEST_TEXT
     column = 2 if below else _TEXT_COLUMN
     if brief and finding.level in (Level.OK, Level.SKIPPED):
@@ -33,8 +31,12 @@ def row_lines(row: Row, width: int | None, colour: bool = False, brief: bool = F
     else:
         texts = [line for text in _texts(finding) for line in _wrapped(text, width, column)]
     if below:
-        return [head, *(f"  {text}" for text in texts)]
-    return [f"{head} {texts[0]}", *(f"{' ' * column}{text}" for text in texts[1:])]
+        lines = [head, *(f"  {text}" for text in texts)]
+    else:
+        lines = [f"{head} {texts[0]}", *(f"{' ' * column}{text}" for text in texts[1:])]
+    if colour:
+        lines[0] = in_colour(lines[0], finding.level.value, _COLOURS[finding.level])
+    return lines
 
 
 def _texts(finding: Finding) -> Iterator[str]:

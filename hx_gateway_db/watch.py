@@ -5,15 +5,12 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from hx_gateway_db import screen
 from hx_gateway_db.chain import read_chain
 from hx_gateway_db.host import Host
-from hx_gateway_db.screen import draws, wrapped
 from hx_gateway_db.spend import SpendRows
 from hx_gateway_db.verify import last_words, verify
 from hx_gateway_db.verify_table import ending, row_lines, word_lines
-
-_TOP_LEFT, _REST_OF_LINE, _REST_OF_SCREEN = "\033[H", "\033[K", "\033[J"
-_CLEAR = f"{_TOP_LEFT}\033[2J"
 
 
 def watch(read: Callable[[], Host], seconds: float, stream: TextIO, colour: bool) -> None:
@@ -21,20 +18,20 @@ def watch(read: Callable[[], Host], seconds: float, stream: TextIO, colour: bool
 
     A terminal is redrawn in place and never scrolls; anywhere else the tables follow each other.
     """
-    screen = draws(stream)
+    drawing = screen.draws(stream)
     spend = SpendRows()
-    if screen:
-        stream.write(f"{_CLEAR}Asking the gateway ...")
-        stream.flush()
+    if drawing:
+        screen.write(stream, screen.CLEARED)
+        screen.write(stream, "Asking the gateway ...", flush=True)
     while True:
         width, height = shutil.get_terminal_size()
-        lines = _round(read(), spend, width if screen else None, colour)
-        if screen:
+        lines = _round(read(), spend, width if drawing else None, colour)
+        if drawing:
             title = f"{time.strftime('%H:%M:%S')}, every {seconds:g} s, Ctrl-C ends it"
-            stream.write(_frame([title, *lines], width, height))
+            screen.write(stream, _frame([title, *lines], width, height), flush=True)
         else:
-            stream.write("".join(f"{line}\n" for line in [time.strftime("%F %T"), *lines, ""]))
-        stream.flush()
+            lines = [time.strftime("%F %T"), *lines, ""]
+            screen.write(stream, screen.joined(lines), flush=True)
         time.sleep(seconds)
 
 
@@ -43,13 +40,13 @@ def _round(host: Host, spend: SpendRows, width: int | None, colour: bool) -> lis
     started = time.monotonic()
     chain = read_chain(host)
     rows = list(verify(chain, spend, started))
-    lines = wrapped("", ending(rows, time.monotonic() - started), width).splitlines()
+    lines = screen.wrapped("", ending(rows, time.monotonic() - started), width).splitlines()
     for row in rows:
         lines += row_lines(row, width, colour, brief=width is not None)
     return [*lines, *word_lines(last_words(chain, rows), width)]
 
 
-def _frame(lines: list[str], width: int, height: int) -> str:
+def _frame(lines: list[str], width: int, height: int) -> screen.Drawn:
     """The lines from the top left on, over those of before, cut to what the screen holds.
 
     All but the first are no longer than `width` already.
@@ -60,5 +57,4 @@ def _frame(lines: list[str], width: int, height: int) -> str:
     if len(lines) > room:
         left_out = f"... {len(lines) - room + 1} more: hx-gateway-db verify"
         shown = [*shown[: room - 1], left_out[:width]]
-    drawn = "".join(f"{line}{_REST_OF_LINE}\r\n" for line in shown)
-    return f"{_TOP_LEFT}{drawn}{_REST_OF_SCREEN}"
+    return screen.frame(shown)

@@ -28,6 +28,9 @@ from hx_gateway_db.errors import Refused
 LARGEST_PURE_TEXT = 512 * 1024
 """Bytes; a larger text about which the parsers may disagree is refused: the check takes seconds."""
 TOO_LARGE = f", and a file of more than {LARGEST_PURE_TEXT} bytes is too large to find out"
+LONGEST_NUMBER = 4096
+"""Characters; PyYAML takes hours for `1:1:1:...`, a number to the base of 60, that is longer."""
+TOO_LONG = "a number or date of this length takes LiteLLM too long to read"
 TEXT = "tag:yaml.org,2002:str"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAPPING_END = hash(MappingEndEvent)
@@ -87,6 +90,8 @@ def construct(event: ScalarEvent) -> Any:
         tag = scalar_tag(event.value, event.implicit)
     if tag == TEXT:
         return event.value
+    if len(event.value) > LONGEST_NUMBER:
+        raise YamlRefusal(TOO_LONG, line_of(event))
     constructor: Any = SafeConstructor()
     try:
         return constructor.construct_object(yaml.ScalarNode(tag, event.value))
@@ -154,6 +159,8 @@ class _RecordingLoader(yaml.SafeLoader):
 
     def get_event(self) -> Event:
         event: Event = super().get_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, ScalarEvent) and len(event.value) > LONGEST_NUMBER:
+            construct(event)
         value = fingerprint(event)
         if value is not None:
             self.fingerprints.append(value)
@@ -169,6 +176,8 @@ def read_purely(text: bytes, expected: Sequence[int], doubtful_line: int | None)
         data = loader.get_single_data()
     except yaml.YAMLError as error:
         raise parser_refusal(error, text) from None
+    except YamlRefusal:
+        raise
     except Exception as error:  # ValueError, KeyError, RecursionError, ...
         raise YamlRefusal(f"LiteLLM can't read the file ({error})") from None
     if loader.fingerprints != expected:

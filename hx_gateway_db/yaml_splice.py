@@ -23,9 +23,13 @@ from hx_gateway_db.yaml_lines import (
 from hx_gateway_db.yaml_reading import YamlRefusal
 from hx_gateway_db.yaml_tree import Leaf, Tree, in_flow, leaf, pairs_in_flow
 
-_UP_TO_COLON = re.compile(rb"(?:[ \t\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|#[^\r\n]*)*:")
+# Each of them can be read in one way only: of a text that could be told apart in two ways at each
+# byte, it would take for ever to find out that it does not match.
+_BREAK = rb"[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]"
+_COMMENT = rb"#(?:[^\r\n\xc2\xe2]|\xc2(?!\x85)|\xe2(?!\x80[\xa8\xa9]))*(?=" + _BREAK + rb"|\Z)"
+_UP_TO_COLON = re.compile(rb"(?:[ \t]|" + _BREAK + rb"|" + _COMMENT + rb")*:")
 _HEADER_REST = re.compile(rb"(?:[ ]+[&!][^\s#]*)*" + REST_OF_LINE.pattern)
-_COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r))*( +)#")
+_COMMENT_INDENTATION = re.compile(rb"(?:[ \t]*(?:\r\n|\n|\r(?!\n)))*( +)#")
 _COMMA = re.compile(rb"[ \t\r\n]*, *")
 _EXPLICIT_KEY = re.compile(rb"\? +\Z")
 _DEFAULT_INDENTATION = 2

@@ -1,0 +1,20 @@
+"""What others wrote takes time in proportion to its length, whatever they wrote."""
+
+import pytest
+
+from hx_gateway_db import postgres_errors
+from tests.unit.growth import grows_too_fast
+from tests.unit.worst_cases import Use, attacks, uses
+
+# What reads nothing but our own texts.
+OUR_OWN = ("help_text",)
+# Of a pattern that the code makes up or hands on: what it can be, and how it reads.
+LOCAL = {("postgres_errors", "pattern"): [pattern for pattern, _ in postgres_errors._TEXTS]}
+METHODS = dict.fromkeys(("DATABASE_LINES", "CACHE_LINES", "PRISMA_LINES"), "fullmatch")
+USES = [use for use in uses(LOCAL, METHODS) if use.module not in OUR_OWN]
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.module}-{use.name}-{use.method}"[:60])
+def test_no_text_makes_a_pattern_slow(use: Use) -> None:
+    for attack in attacks(use.pattern):
+        assert not grows_too_fast(use.read, attack), f"{use.pattern.pattern!r}: {attack}"
