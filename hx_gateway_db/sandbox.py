@@ -43,7 +43,7 @@ _READ = ("LoadState", "ExecStart", "Environment", "EnvironmentFiles", "RootDirec
 _NOT_SET = ("", "~", "2147483646")
 _FILE = re.compile(r"(?P<path>.*) \(ignore_errors=(?P<ignored>yes|no)\)")
 _VARIABLE = re.compile(r"\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<bare>(?:\\.|[^\s\"\\])+)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # systemd.exec(5), "Process Exit Codes"
 _NOT_STARTED = {
     200: "its WorkingDirectory= can't be entered",
@@ -64,6 +64,7 @@ _SECRET = re.compile(
 _LOGIN = re.compile(r"://[^/\s@]*@")
 # A command line holds no more words than it may; these are the names of other people's choice.
 _MOST_SECRETS = 500
+_LONGEST_NAME = 128
 # What the programs that we run are told by, about where to download from say.
 _NEEDED = re.compile(r"(?i)(npm|node|prisma)_")
 
@@ -108,7 +109,7 @@ class Sandbox:
         They run as its user, who could look it up; but some of them, npm's say, are strangers to
         the gateway, and print what they find where something goes wrong.
         """
-        names = {*_PASSWORDS, *filter(_NAME.fullmatch, _secrets(self.variables())[:_MOST_SECRETS])}
+        names = {*_PASSWORDS, *_secrets(self.variables())[:_MOST_SECRETS]}
         unset = ("UnsetEnvironment", " ".join(sorted(names)))
         return replace(self, properties=(*self.properties, unset))
 
@@ -210,7 +211,9 @@ def _secrets(variables: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, value in variables.items()
-        if name not in NAMES
+        if _NAME.fullmatch(name)
+        and len(name) < _LONGEST_NAME
+        and name not in NAMES
         and not _NEEDED.match(name)
         and (_SECRET.search(name) or _LOGIN.search(value))
     ]

@@ -271,3 +271,90 @@ def test_an_apply_refuses_or_prepares_and_a_rollback_takes_it_all_away(machine: 
     machine.run(["hx-gateway-db", "rollback"])
     assert not machine.exists(PREPARATIONS) and not machine.exists(DROP_INS[0])
     assert digest(machine) == before
+
+
+# What a gateway that has been broken into has in the place of its own command `prisma`.
+HOSTILE = """#!/bin/sh
+{evil}
+exec {tools}/prisma.real "$@"
+"""
+# Below the folder that the client is generated into; its path is longer than any may be.
+NEST = """
+import os, sys
+os.makedirs(sys.argv[1], exist_ok=True)
+os.chdir(sys.argv[1])
+for _ in range(1500):
+    os.mkdir("nested")
+    os.chdir("nested")
+"""
+
+
+def generate(machine: Machine, evil: str, env: dict[str, str]) -> list[str] | str:
+    """Prepare with a hostile `prisma`, which runs `evil` in the folder that it generates into."""
+    tools = f"{GATEWAY}/venv/bin"
+    wire(machine)
+    machine.run(["mv", f"{tools}/prisma", f"{tools}/prisma.real"])
+    evil = f'cd "$(dirname "$4")"/.. && ({evil})' if evil else ":"
+    machine.write(f"{tools}/prisma", HOSTILE.format(evil=evil, tools=tools), mode=0o755)
+    try:
+        return prepare(machine, FROM_SERVER | env)[0]
+    finally:
+        machine.run(["mv", f"{tools}/prisma.real", f"{tools}/prisma"])
+
+
+@pytest.mark.parametrize(
+    ("evil", "reason"),
+    [
+        (f"python3 -c '{NEST}' client", "its folders are nested more than 64 deep."),
+        ("mkdir -p client && mkfifo client/pipe", "client/pipe is no plain file."),
+        ("mkdir -p client && truncate -s 4G client/sparse", "it is larger than 1024 MiB."),
+        ("mkdir -p client && ln -s /opt client/link", "client/link is a link out of it."),
+    ],
+)
+def test_what_a_broken_into_gateway_generates_is_refused_in_a_sentence_and_leaves_nothing(
+    machine: Machine, evil: str, reason: str
+) -> None:
+    refused = generate(machine, evil, {})
+    assert refused == f"Prisma's client as it was generated is not taken over: {reason}"
+    assert prepared(machine) == []
+
+
+def test_no_login_of_root_s_reaches_the_gateway_s_user(machine: Machine) -> None:
+    proxies = {"https_proxy": "http://root:geheim@127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    lines = generate(machine, "mkdir -p client && env >client/told && ls >>client/told", proxies)
+    assert not isinstance(lines, str), lines
+    told = machine.run(["sh", "-c", f"cat {PREPARATIONS}/*/client/told"]).stdout
+    assert "https_proxy=http://127.0.0.1:9\n" in told and "geheim" not in told
+    assert "DATABASE_URL=postgresql://unused\n" in told
+    machine.run(["python3", "-c", TIDY])
+    assert prepared(machine) == []
+
+
+@pytest.mark.parametrize("folder", ["/var/lib/hx-gateway-db/prisma", f"{PREPARATIONS}/0a/client"])
+def test_nested_folders_keep_nobody_from_applying_or_removing(
+    machine: Machine, folder: str
+) -> None:
+    nest = ["python3", "-c", NEST, folder]
+    answers = "PG_HOST=127.0.0.1\nPG_PASS=geheim\n"
+    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma"]
+    machine.run(nest)
+    done = machine.run(apply, input=answers, env=FROM_SERVER, check=False)
+    assert done.returncode == 0, done.stderr
+    machine.run(nest)
+    machine.run(["hx-gateway-db", "rollback"])
+    assert prepared(machine) == []
+
+
+def test_nested_folders_keep_nobody_from_removing_and_purging_the_package(
+    machine: Machine,
+) -> None:
+    work = "/var/lib/hx-gateway-db/prisma"
+    answers = "PG_HOST=127.0.0.1\nPG_PASS=geheim\n"
+    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma"]
+    machine.run(apply, input=answers, env=FROM_SERVER)
+    machine.run(["python3", "-c", NEST, work])
+    machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
+    assert prepared(machine) == []
+    machine.run(["python3", "-c", NEST, work])
+    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    assert not machine.exists("/var/lib/hx-gateway-db") and not machine.exists(PREPARATIONS)
