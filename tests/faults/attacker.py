@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tests.faults import impostor, intruder
-from tests.faults.loot import Loot
+from tests.faults.loot import ESCAPE, Loot
 
 _SET_NAME = 15
 _LIBC = ctypes.CDLL(None)
@@ -32,18 +32,18 @@ def processes(loot: Loot, *hold: str) -> None:
 
 def http(loot: Loot, address: str, port: str) -> None:
     """Answer as LiteLLM or the wrapper, by the name of somebody else."""
-    _LIBC.prctl(_SET_NAME, f"\x1b]0;a\x07';{os.getpid()}".encode(), 0, 0, 0)
-    impostor.serve(address, int(port), impostor.http(loot))
+    _LIBC.prctl(_SET_NAME, ESCAPE.encode(), 0, 0, 0)
+    impostor.serve(loot, address, int(port), impostor.http(loot))
 
 
 def redis(loot: Loot, address: str, port: str, *more: str) -> None:
     """Answer as Redis; `more` are lines that its INFO has."""
-    impostor.serve(address, int(port), impostor.redis(loot, "\n".join(more)))
+    impostor.serve(loot, address, int(port), impostor.redis(loot, "\n".join(more)))
 
 
 def postgres(loot: Loot, address: str, port: str, way: str) -> None:
     """Answer as PostgreSQL that asks for the password in this way."""
-    impostor.serve(address, int(port), impostor.postgres(loot, way))
+    impostor.serve(loot, address, int(port), impostor.postgres(loot, way))
 
 
 def leases(loot: Loot, *paths: str) -> None:
@@ -84,5 +84,22 @@ _MODES: dict[str, Callable[..., None]] = {
 }
 
 
+def enter_group(name: str) -> None:
+    """Move into a control group of our own making below the one that is delegated to us."""
+    with open("/proc/self/cgroup") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    for number, controllers, path in lines:
+        places = {"name=systemd": ["systemd"], "": ["unified", "."] if number == "0" else []}
+        for place in places.get(controllers, []):
+            folder = f"/sys/fs/cgroup/{place}{path}"
+            if os.path.isdir(folder):
+                os.mkdir(f"{folder}/{name}")
+                with open(f"{folder}/{name}/cgroup.procs", "w") as procs:
+                    procs.write(str(os.getpid()))
+                break
+
+
 if __name__ == "__main__":
+    if "CONTROL_GROUP" in os.environ:
+        enter_group(os.environ["CONTROL_GROUP"])
     _MODES[sys.argv[2]](Loot(sys.argv[1]), *sys.argv[3:])

@@ -31,11 +31,15 @@ __all__ = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A full run is on every release; a sample on one for each module, tomorrow on the other."""
+    """A full run is on every release; a sample on one for each module, tomorrow on the other.
+
+    A module that sets SAMPLE_RELEASE has a sample that is the same every day, also in this.
+    """
     if all_faults() or "HX_RELEASES" in os.environ:
         machines.pytest_generate_tests(metafunc)
     elif "release" in metafunc.fixturenames:
-        chosen = RELEASES[(seed() + len(metafunc.module.__name__)) % len(RELEASES)]
+        drawn = RELEASES[(seed() + len(metafunc.module.__name__)) % len(RELEASES)]
+        chosen = getattr(metafunc.module, "SAMPLE_RELEASE", drawn)
         metafunc.parametrize("release", [chosen], indirect=True, scope="session")
 
 

@@ -22,7 +22,7 @@ _PAUSE = 0.002
 _Talk = Callable[[socket.socket], None]
 
 
-def serve(address: str, port: int, talk: _Talk) -> None:
+def serve(loot: Loot, address: str, port: int, talk: _Talk) -> None:
     """Take the port, and never let go of it; each connection has a thread of its own."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:
@@ -31,6 +31,7 @@ def serve(address: str, port: int, talk: _Talk) -> None:
         try:
             listener.bind((address, port))
             listener.listen(64)
+            loot.keep("port", f"{address}:{port}")
             break
         except OSError:
             listener.close()
@@ -47,6 +48,7 @@ def _quietly(talk: _Talk, connection: socket.socket) -> None:
 
 # LiteLLM and the wrapper
 
+_KEY = "sk-of-an-impostor"
 _MODELS = {"object": "list", "data": [{"id": name} for name in ("hx-chat", "emb-premium")]}
 _REPLY: dict[str, Any] = {
     "id": "reply-1",
@@ -58,7 +60,7 @@ _ANSWERS: dict[str, object] = {
     "/health/liveliness": "I'm alive!",
     "/health/readiness": {"status": "healthy", "db": "connected", "cache": "redis"},
     "/healthz": {"status": "ok"},
-    "/key/generate": {"key": "sk-of-an-impostor", "rpm_limit": 60},
+    "/key/generate": {"key": _KEY, "rpm_limit": 60},
     "/v1/models": _MODELS,
 }
 
@@ -70,8 +72,9 @@ def http(loot: Loot) -> _Talk:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:  # noqa: N802  http.server calls it so
-            if key := self.headers.get("Authorization"):
-                loot.keep("key", f"{self.path} {key}")
+            key = self.headers.get("Authorization", "")
+            if key and _KEY not in key:
+                loot.keep("key", f"{key} for {self.path}")
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = json.dumps(_ANSWERS.get(self.path.partition("?")[0], _REPLY)).encode()
             self.send_response(200)

@@ -25,7 +25,7 @@ COMMAND = "hx-gateway-db"
 # What root has in its environment and nobody else may see.
 ROOTS_SECRET = "token-of-roots-own-shell"
 # Of what an attacker keeps, the rest counts where it holds something secret.
-_ALWAYS = ("terminal", "typed", "descriptor", "file of root's")
+_ALWAYS = ("terminal", "typed", "descriptor", "file of root's", "key")
 # Whoever makes us read without an end must not take the machine that runs the tests along.
 _MEMORY_KIB = 3_000_000
 _PROMPT = "root-waits> "
@@ -58,25 +58,29 @@ class Siege:
 
     # The attackers
 
-    def attack(self, user: str, *arguments: str) -> None:
-        """Start the attacking program in the background, as `user`."""
+    def attack(self, user: str, *arguments: str, group: str = "") -> None:
+        """Start the attacking program in the background, as `user`.
+
+        With `group`, in a control group of that name below its own, as everybody can make them who
+        has a systemd of the user's own.
+        """
         self._attacks += 1
         unit = ["systemd-run", "--quiet", "--collect", f"--unit=attack-{self._attacks}"]
         unit += [f"--uid={user}", f"--gid={user}", f"--setenv=PYTHONPATH={FOLDER}"]
+        if group:
+            unit += ["--slice=user-1001.slice", "--property=Delegate=yes"]
+            unit += [f"--setenv=CONTROL_GROUP={group}"]
         self.machine.run([*unit, *_program(user, *arguments)])
 
-    def attack_as_a_user_unit(self, unit: str, *arguments: str) -> None:
-        """The same by the ordinary user, as a unit of this name of that user's own systemd."""
-        self.machine.run(["systemctl", "start", "user@1001.service"])
-        run = ["systemd-run", "--user", "--quiet", f"--unit={unit}"]
-        run += [f"--setenv=PYTHONPATH={FOLDER}", *_program(ORDINARY_USER, *arguments)]
-        self.as_user(ORDINARY_USER, shlex.join(run), XDG_RUNTIME_DIR="/run/user/1001")
+    def assert_attacked(self, *kinds: str) -> None:
+        """An attack that has ended by itself proves nothing, nor one that has kept nothing at all.
 
-    def assert_attacked(self) -> None:
-        """An attack that has ended by itself proves nothing."""
+        `kinds` are of what there has to be something, secret or not.
+        """
         for number in range(1, self._attacks + 1):
             unit = f"attack-{number}.service"
             assert self.machine.is_active(unit), self.machine.journal(unit)
+        assert set(kinds) <= {kind for _, kind, _ in self.kept()}, "the attack did not take place"
 
     def as_user(self, user: str, script: str, **environment: str) -> str:
         """Have a user run some lines of shell; returns what they say."""
@@ -169,9 +173,9 @@ class Siege:
         """Do what `command` tells root to do where the gateway's programs come into it."""
         said = self.machine.run([COMMAND, command, "--json"], check=False, timeout=120).stdout
         for cure in _cures(said):
-            if loot.COMMAND in cure:
+            if "touch" in cure:
                 self.entries.append(f"the attacker's words are in a cure: {cure}")
-            if "python" in cure or loot.COMMAND in cure:
+            if "touch" in cure or "python" in cure:
                 self.machine.run(["timeout", "60", "sh", "-c", cure], check=False)
 
     # What came of it
