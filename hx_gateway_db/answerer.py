@@ -108,7 +108,7 @@ def on_port(port: int) -> Stranger | None:
     Whoever else listens on other addresses than the one that we ask is let be, unless nobody
     listens there: then the unit could not either. Raises ServiceFailed.
     """
-    listening = listeners.on_port(port, HOST) or listeners.on_port(port)
+    listening = listeners.on_port(port, address=HOST) or listeners.on_port(port)
     for anew in (False, True):
         found = intruder(listening, _group(unit_of(port), anew))
         if found is None:

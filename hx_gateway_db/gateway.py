@@ -33,7 +33,7 @@ class NotAnswering(Exception):
 
 
 class HeldByAnother(NotAnswering):
-    """A process that is not the unit's is on its port, and got no answer out of us."""
+    """A process that is not the unit's is on its port; what it answers does not count."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.what)
@@ -140,7 +140,7 @@ def _ask(
     seconds: float,
     most: int,
 ) -> tuple[int, bytes]:
-    unknown = f"port {port} was not asked: it can't be told who answers there"
+    unknown = f"it can't be told who answers on port {port}"
     if not services.available():
         raise NotAnswering(f"{unknown}, since systemd does not run here")
     deadline = time.monotonic() + seconds

@@ -46,10 +46,9 @@ class Listener:
         return bool(group) and f"{self.group}/".startswith(f"{group}/")
 
 
-def on_port(port: int, address: str = "", proc: Path = Path("/proc")) -> list[Listener]:
-    """Those that listen on `port`, on whatever address, or where a connection to `address` goes.
-
-    That is an IPv4 one. One that listens for IPv4 itself gets it, before one for all of IPv6.
+def on_port(port: int, proc: Path = Path("/proc"), *, address: str = "") -> list[Listener]:
+    """Those that listen on `port`, on whatever address; or those that get a connection to
+    `address`, an IPv4 one: who listens for IPv4 itself, else for all of IPv6 and so for it as well.
     """
     listening = _listening(port, proc)
     if address:

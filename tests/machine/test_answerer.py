@@ -72,7 +72,7 @@ def waiting(machine: Machine, unit: str) -> Iterator[str]:
         machine.run(["systemctl", "stop", "squatter"], check=False)
         machine.run(["systemctl", "reset-failed", *UNITS], check=False)
         machine.run(["systemctl", "restart", *UNITS])
-        machine.wait_for_gateway()
+        machine.wait_for_gateway(240)
 
 
 @contextmanager

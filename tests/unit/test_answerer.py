@@ -132,7 +132,9 @@ def test_without_systemd_nobody_is_asked(
     stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(services, "available", lambda: False)
-    with pytest.raises(NotAnswering, match="it can't be told who answers there, since systemd"):
+    with pytest.raises(
+        NotAnswering, match="it can't be told who answers on port .*, since systemd"
+    ):
         gateway.call(stranger[0], "GET", "/", "sk-master")
     assert heard(stranger[1]) == []
 
@@ -146,7 +148,9 @@ def test_a_systemd_that_does_not_tell_is_trusted_with_nothing(
         raise ServiceFailed("'systemctl show' failed: no bus.")
 
     monkeypatch.setattr(services, "properties", fail)
-    with pytest.raises(NotAnswering, match=r"who answers there \('systemctl show' failed: no bus"):
+    with pytest.raises(
+        NotAnswering, match=r"who answers on port \d+ \('systemctl show' failed: no bus"
+    ):
         gateway.call(stranger[0], "GET", "/", "sk-master")
     assert set(heard(stranger[1])) <= {"b''"}
 
@@ -259,7 +263,7 @@ def test_somebody_beside_the_unit_on_another_address_is_let_be(address: str) -> 
             assert beside.stdout
             beside.stdout.readline()
             everywhere = [one.pid for one in listeners.on_port(port)]
-            there = [one.pid for one in listeners.on_port(port, "127.0.0.1")]
+            there = [one.pid for one in listeners.on_port(port, address="127.0.0.1")]
             beside.communicate(b"\n")
     assert sorted(everywhere) == sorted([os.getpid(), beside.pid])
     assert there == [os.getpid()]
