@@ -231,7 +231,8 @@ def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
         )
     if isinstance(error, exceptions.TimeoutError):
         return no_answer(redis)
-    if isinstance(error, exceptions.InvalidResponse):
+    # The second is redis-py's own, for whatever else than OK is answered to SELECT.
+    if isinstance(error, exceptions.InvalidResponse) or text == "Invalid Database":
         return finding(
             redis,
             "server",

@@ -7,7 +7,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -140,27 +140,30 @@ def _no_server(process: Listener) -> str:
     ordinary = process.user >= _FIRST_ORDINARY_USER and process.user not in _DYNAMIC_USERS
     if ordinary and process.user != os.geteuid():
         return "a process of an ordinary user would get to know the password"
-    if any(process.within(group) for group in _gateway("ControlGroup")) or process.user in _users():
+    if _is_the_gateway(process):
         return "a process of the gateway's own is no Redis"
     return ""
 
 
-def _users() -> Iterator[int]:
-    """Who the gateway's services run as; root is not theirs alone."""
-    for name in (GATEWAY_GROUP, *_gateway("User")):
-        with suppress(KeyError, ValueError):
-            user = int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-            if user:
-                yield user
-
-
-def _gateway(key: str) -> list[str]:
-    """A property of the gateway's units, where systemd knows them."""
-    found: list[str] = []
+def _is_the_gateway(process: Listener) -> bool:
+    """Whether it is in one of the gateway's units, or of a user whom one of those runs as."""
+    users = {GATEWAY_GROUP}
     for unit in UNITS if services.available() else ():
         with suppress(ServiceFailed):
-            found += [value for _, value in services.properties(unit, (key,)) if value]
-    return found
+            known = dict(services.properties(unit, ("ControlGroup", "User")))
+            if process.within(known.get("ControlGroup", "")):
+                return True
+            users.add(known.get("User", ""))
+    return process.user in _numbers(users)
+
+
+def _numbers(users: Iterable[str]) -> Iterator[int]:
+    """The ids of those who are there; root is not the gateway's alone."""
+    for name in users:
+        with suppress(KeyError, ValueError):
+            number = int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+            if number:
+                yield number
 
 
 def _withheld(redis: Redis, process: Listener, why: str) -> Finding:

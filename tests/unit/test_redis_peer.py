@@ -38,7 +38,7 @@ def _gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that runs as user 997 in a control group of its own."""
     known = {"ControlGroup": GROUP, "User": "997"}
     monkeypatch.setattr(services, "available", lambda: True)
-    monkeypatch.setattr(services, "properties", lambda unit, names: [(names[0], known[names[0]])])
+    monkeypatch.setattr(services, "properties", lambda unit, names: list(known.items()))
 
 
 @contextmanager
