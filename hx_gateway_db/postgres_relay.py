@@ -22,9 +22,11 @@ from psycopg.conninfo import make_conninfo
 from hx_gateway_db.postgres_channel import Channel
 from hx_gateway_db.postgres_target import Target
 
-# An honest conversation of ours has some ten thousand bytes.
-MOST_BYTES = 4 * 1024 * 1024
-# libpq keeps them in a list that it walks for each one that comes.
+# An honest conversation of ours has some ten thousand bytes, one that waits for LiteLLM's rows some
+# thousand messages. Of each that ends a result, libpq and psycopg make an object; of parameters,
+# libpq makes a list that it walks for each one that comes.
+MOST_BYTES = 2 * 1024 * 1024
+_MOST_MESSAGES = 50_000
 _MOST_PARAMETERS = 1000
 _NOWHERE = "/nonexistent"
 _POLL_SECONDS = 0.2
@@ -117,7 +119,7 @@ class _Counted:
     """What a server has said: the headers of its messages are looked at, and all is counted."""
 
     def __init__(self) -> None:
-        self._bytes = self._parameters = 0
+        self._bytes = self._messages = self._parameters = 0
         self._header = b""
         self._skip = 0
 
@@ -142,8 +144,11 @@ class _Counted:
     def _begin(self, kind: bytes, length: int) -> None:
         self._header = b""
         self._skip = length - 4
+        self._messages += 1
         self._parameters += kind == b"S"
-        if not 0 <= self._skip <= MOST_BYTES or self._parameters > _MOST_PARAMETERS:
+        if not 0 <= self._skip <= MOST_BYTES:
+            raise TooMuch
+        if self._messages > _MOST_MESSAGES or self._parameters > _MOST_PARAMETERS:
             raise TooMuch
 
 
@@ -213,7 +218,7 @@ def _ends(target: Target, deadline: float) -> tuple[pq.abc.PGconn, socket.socket
         )
         try:
             _poll(pgconn, deadline, until=pq.PollingStatus.READING)
-            near = _accepted(listener)
+            near = accepted(listener)
         except BaseException:
             pgconn.finish()
             raise
@@ -221,7 +226,7 @@ def _ends(target: Target, deadline: float) -> tuple[pq.abc.PGconn, socket.socket
     return pgconn, near
 
 
-def _accepted(listener: socket.socket) -> socket.socket:
+def accepted(listener: socket.socket) -> socket.socket:
     """The connection of this process: whoever has read the socket's name in /proc is hung up on."""
     while True:
         near, _ = listener.accept()
