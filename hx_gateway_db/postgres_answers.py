@@ -8,16 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psycopg
-
-from hx_gateway_db.postgres_login import Connection
+from hx_gateway_db.postgres_login import Connection, Nonsense, execute
 
 _FLAGS = {b"t": True, b"f": False}
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
-
-
-class Nonsense(psycopg.DataError):
-    """What came is no answer to the query."""
 
 
 def row(
@@ -41,8 +35,8 @@ def rows(
     *types: type[str] | type[int] | type[float] | type[bool],
 ) -> list[tuple[Any, ...]]:
     """All of its rows. Raises as `row`."""
-    result = connection.execute(query.encode(), values).pgresult
-    if result is None or (result.ntuples and result.nfields != len(types)):
+    result = execute(connection, query.encode(), values)
+    if result.ntuples and result.nfields != len(types):
         raise Nonsense("it answers with other columns than were asked for")
     return [
         tuple(_value(result.get_value(number, column), kind) for column, kind in enumerate(types))

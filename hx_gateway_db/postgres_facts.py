@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from hx_gateway_db.findings import Cure, Finding, Level
-from hx_gateway_db.postgres_answers import Nonsense, row
-from hx_gateway_db.postgres_login import Connection
+from hx_gateway_db.postgres_answers import row
+from hx_gateway_db.postgres_login import Connection, Nonsense
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import Postgres
@@ -135,8 +135,11 @@ def ask(connection: Connection, postgres: Postgres, seconds: float) -> Facts:
     if version < _OLDEST:
         return Facts(version, pooled=False)
     # Not as a startup option, which PgBouncer refuses; and of a transaction, which it shares out.
-    connection.execute(
-        "SELECT set_config('statement_timeout', %s, true)", [f"{seconds * 1000:.0f}"]
+    row(
+        connection,
+        "SELECT set_config('statement_timeout', %s, true)",
+        [f"{seconds * 1000:.0f}"],
+        str,
     )
     pid = _complete(row(connection, "SELECT pg_backend_pid()", [], int))
     before = time.time()

@@ -6,11 +6,12 @@ certificates in ~/.postgresql. No call outlasts its deadline, whatever the serve
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import pq, sql
 
 from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.findings import Finding
@@ -22,6 +23,11 @@ from hx_gateway_db.postgres_relay import NotConnected, Relay, connected_libpq
 from hx_gateway_db.postgres_target import Target
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+Query = bytes | sql.Composed
+
+
+class Nonsense(psycopg.DataError):
+    """What came is no answer to the query."""
 
 
 @contextmanager
@@ -42,9 +48,34 @@ def login(
                 connection.autocommit = autocommit
                 yield connection
                 # A PgBouncer closes its server connection over a transaction left open.
-                connection.rollback()
+                with _of_strangers():
+                    connection.rollback()
     except Unreachable as unreachable:
         raise LoginFailed(finding=unreachable.finding) from None
+
+
+def execute(
+    connection: Connection,
+    query: Query,
+    values: Sequence[object] | Mapping[str, object] | None = None,
+) -> pq.abc.PGresult:
+    """Run a query. Raises psycopg.Error, and that whatever a server answers."""
+    with _of_strangers():
+        result = connection.execute(query, values).pgresult
+    if result is None:
+        raise Nonsense("it answers with nothing")
+    return result
+
+
+@contextmanager
+def _of_strangers() -> Iterator[None]:
+    """psycopg trips over answers that no server gives, each time in another way."""
+    try:
+        yield
+    except (psycopg.Error, UnicodeError):
+        raise
+    except Exception as error:
+        raise Nonsense("it answers with what PostgreSQL never says") from error
 
 
 def explained(target: Target, error: LoginFailed, step: str, seconds: float) -> Finding:

@@ -22,9 +22,11 @@ from psycopg.conninfo import make_conninfo
 from hx_gateway_db.postgres_channel import Channel
 from hx_gateway_db.postgres_target import Target
 
-# An honest conversation of ours has some ten thousand bytes.
-MOST_BYTES = 4 * 1024 * 1024
-# libpq keeps them in a list that it walks for each one that comes.
+# An honest conversation of ours has some ten thousand bytes, one that waits for LiteLLM's rows some
+# thousand messages. Of each that ends a result, libpq and psycopg make an object; of parameters,
+# libpq makes a list that it walks for each one that comes.
+MOST_BYTES = 2 * 1024 * 1024
+_MOST_MESSAGES = 50_000
 _MOST_PARAMETERS = 1000
 _NOWHERE = "/nonexistent"
 _POLL_SECONDS = 0.2
@@ -47,14 +49,21 @@ class NotConnected(Exception):
 class Relay:
     """A thread that passes on what libpq and the server say, until one of them ends.
 
-    `timed_out` and `too_much` tell that it was us who ended it.
+    `timed_out` and `too_much` tell that it was us who ended it. Who connects to `listener` in order
+    to have a query cancelled, as psycopg does when somebody loses patience, ends it as well.
     """
 
     def __init__(
-        self, near: socket.socket, far: socket.socket, first: bytes, deadline: float
+        self,
+        listener: socket.socket,
+        near: socket.socket,
+        far: socket.socket,
+        first: bytes,
+        deadline: float,
     ) -> None:
-        near.setblocking(False)
-        far.setblocking(False)
+        for each in (listener, near, far):
+            each.setblocking(False)
+        self._listener = listener
         self.timed_out = self.too_much = False
         self._near, self._far, self._deadline = near, far, deadline
         self._for_libpq, self._for_server = first, b""
@@ -77,8 +86,8 @@ class Relay:
                     if time.monotonic() >= self._deadline:
                         self.timed_out = True
                         return
-                    if not self._step():
-                        self._wait()
+                    if not self._step() and self._cancelled():
+                        return
             except EOFError:
                 return
             except TooMuch:
@@ -99,8 +108,10 @@ class Relay:
         self._for_libpq = _sent(self._near, self._for_libpq)
         return moved or before != (len(self._for_libpq), len(self._for_server))
 
-    def _wait(self) -> None:
-        reading = [
+    def _cancelled(self) -> bool:
+        """Wait until something can be passed on; whether there is to be no more of that."""
+        reading = [self._listener]
+        reading += [
             side
             for side, full in ((self._near, self._for_server), (self._far, self._for_libpq))
             if not full
@@ -110,14 +121,20 @@ class Relay:
             for side, full in ((self._far, self._for_server), (self._near, self._for_libpq))
             if full
         ]
-        select.select(reading, writing, [], _POLL_SECONDS)
+        ready, _, _ = select.select(reading, writing, [], _POLL_SECONDS)
+        if self._listener not in ready:
+            return False
+        again = accepted(self._listener)
+        if again:
+            again.close()
+        return again is not None
 
 
 class _Counted:
     """What a server has said: the headers of its messages are looked at, and all is counted."""
 
     def __init__(self) -> None:
-        self._bytes = self._parameters = 0
+        self._bytes = self._messages = self._parameters = 0
         self._header = b""
         self._skip = 0
 
@@ -142,8 +159,11 @@ class _Counted:
     def _begin(self, kind: bytes, length: int) -> None:
         self._header = b""
         self._skip = length - 4
+        self._messages += 1
         self._parameters += kind == b"S"
-        if not 0 <= self._skip <= MOST_BYTES or self._parameters > _MOST_PARAMETERS:
+        if not 0 <= self._skip <= MOST_BYTES:
+            raise TooMuch
+        if self._messages > _MOST_MESSAGES or self._parameters > _MOST_PARAMETERS:
             raise TooMuch
 
 
@@ -176,59 +196,66 @@ def connected_libpq(
 
     Raises NotConnected.
     """
-    pgconn, near = _ends(target, deadline)
-    relay = Relay(near, channel.socket, greeting, deadline)
-    try:
-        _poll(pgconn, deadline, until=pq.PollingStatus.OK)
-        pgconn.nonblocking = 1
-        yield pgconn, relay
-    finally:
-        pgconn.finish()
-        relay.end()
-
-
-def _ends(target: Target, deadline: float) -> tuple[pq.abc.PGconn, socket.socket]:
-    """libpq, waiting for an answer to its startup message, and the end that it waits at."""
     name = f"hx-gateway-db-{secrets.token_hex(16)}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"\0{name}/.s.PGSQL.{_PORT}")
         listener.listen()
-        pgconn = pq.PGconn.connect_start(
-            make_conninfo(
-                host=f"@{name}",
-                port=_PORT,
-                dbname=target.database,
-                user=target.user,
-                passfile=_NOWHERE,
-                sslmode="disable",
-                sslcert=_NOWHERE,
-                sslkey=_NOWHERE,
-                sslrootcert=_NOWHERE,
-                sslcrl=_NOWHERE,
-                gssencmode="disable",
-                target_session_attrs="any",
-                client_encoding="UTF8",
-                application_name="hx-gateway-db",
-            ).encode()
-        )
+        pgconn, near = _ends(listener, name, target, deadline)
+        relay = Relay(listener, near, channel.socket, greeting, deadline)
         try:
-            _poll(pgconn, deadline, until=pq.PollingStatus.READING)
-            near = _accepted(listener)
-        except BaseException:
+            _poll(pgconn, deadline, until=pq.PollingStatus.OK)
+            pgconn.nonblocking = 1
+            yield pgconn, relay
+        finally:
             pgconn.finish()
-            raise
+            relay.end()
+
+
+def _ends(
+    listener: socket.socket, name: str, target: Target, deadline: float
+) -> tuple[pq.abc.PGconn, socket.socket]:
+    """libpq, waiting for an answer to its startup message, and the end that it waits at."""
+    pgconn = pq.PGconn.connect_start(
+        make_conninfo(
+            host=f"@{name}",
+            port=_PORT,
+            dbname=target.database,
+            user=target.user,
+            passfile=_NOWHERE,
+            sslmode="disable",
+            sslcert=_NOWHERE,
+            sslkey=_NOWHERE,
+            sslrootcert=_NOWHERE,
+            sslcrl=_NOWHERE,
+            gssencmode="disable",
+            target_session_attrs="any",
+            client_encoding="UTF8",
+            application_name="hx-gateway-db",
+        ).encode()
+    )
+    try:
+        _poll(pgconn, deadline, until=pq.PollingStatus.READING)
+        near = None
+        while near is None:
+            near = accepted(listener)
+    except BaseException:
+        pgconn.finish()
+        raise
     near.recv(_CHUNK)  # libpq's startup message: ours has been answered
     return pgconn, near
 
 
-def _accepted(listener: socket.socket) -> socket.socket:
-    """The connection of this process: whoever has read the socket's name in /proc is hung up on."""
-    while True:
-        near, _ = listener.accept()
-        peer = near.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        if struct.unpack("3i", peer)[0] == os.getpid():
-            return near
-        near.close()
+def accepted(listener: socket.socket) -> socket.socket | None:
+    """The next connection to our socket, if it is of this process.
+
+    Whoever else has read the socket's name in /proc is hung up on. Raises OSError.
+    """
+    connection, _ = listener.accept()
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", peer)[0] == os.getpid():
+        return connection
+    connection.close()
+    return None
 
 
 def _poll(pgconn: pq.abc.PGconn, deadline: float, until: pq.PollingStatus) -> None:

@@ -14,7 +14,7 @@ from psycopg import sql as quoting
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.postgres_answers import row
-from hx_gateway_db.postgres_login import Connection
+from hx_gateway_db.postgres_login import Connection, execute
 from hx_gateway_db.redaction import said
 
 _MADE_BY = "made by hx-gateway-db"
@@ -84,7 +84,7 @@ class _Server:
         """Run a statement whose `{}` are `names`; `what` says in a clause what it is to do."""
         composed = quoting.SQL(statement).format(*names)
         with self._refusing(what):
-            self._connection.execute(composed)
+            execute(self._connection, composed)
 
     @contextmanager
     def acting_as(self, user: str) -> Iterator[None]:

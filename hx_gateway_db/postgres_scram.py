@@ -18,7 +18,7 @@ _ITERATIONS = 4096
 # Some seconds; PostgreSQL's own number is 4096, and people who raise it stay below a million.
 _MOST_ITERATIONS = 2_000_000
 _SALT_BYTES = 16
-_SERVER_FIRST = re.compile(r"r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=([0-9]{1,10})(?:,.*)?")
+_SERVER_FIRST = re.compile(r"r=([!-+\--~]+),s=([A-Za-z0-9+/=]+),i=([0-9]{1,10})")
 
 
 class Unproven(Exception):

@@ -1,13 +1,17 @@
 """A PostgreSQL server that is none, in a thread: it says what its script says, and notes all."""
 
+import base64
+import hashlib
+import hmac
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hx_gateway_db.postgres_target import Target, target_of
@@ -49,6 +53,8 @@ class Client:
     def __init__(self, connection: socket.socket, heard: list[bytes]) -> None:
         self.connection = connection
         self.heard = heard
+        self.proven = False
+        self.bound_to = b""
 
     def say(self, *messages: bytes) -> None:
         self.connection.sendall(b"".join(messages))
@@ -59,14 +65,17 @@ class Client:
         return kind and kind + self._rest()
 
     def hear_start(self) -> bytes:
-        return self._rest()
+        """The startup message. Raises ConnectionError where somebody has only looked for TLS."""
+        start = self._rest()
+        if not start:
+            raise ConnectionError
+        return start
 
-    def drip(self, data: bytes, seconds: float, stop: threading.Event) -> None:
+    def drip(self, data: bytes, seconds: float = 0.02) -> None:
         """One byte at a time, until nobody listens."""
         for number in range(len(data)):
             self.connection.sendall(data[number : number + 1])
-            if stop.wait(seconds):
-                return
+            time.sleep(seconds)
 
     def _rest(self) -> bytes:
         length = self._exactly(4)
@@ -86,13 +95,52 @@ class Client:
 Script = Callable[[Client], None]
 
 
+def demanding(*demands: bytes) -> Script:
+    """A script that demands a password in these ways, one after the other whatever comes."""
+
+    def script(client: Client) -> None:
+        client.hear_start()
+        client.say(*(message(b"R", demand) for demand in demands))
+        while client.hear():
+            pass
+
+    return script
+
+
+def scram(client: Client, *, mechanisms: str = "SCRAM-SHA-256", iterations: int = 1) -> bytes:
+    """SCRAM-SHA-256 up to the client's proof; returns the server's proof that it knows PASSWORD.
+
+    What the client has proven is in `client.proven`.
+    """
+    offered = b"".join(name.encode() + b"\0" for name in mechanisms.split()) + b"\0"
+    client.say(message(b"R", struct.pack(">i", 10) + offered))
+    first = client.hear()
+    bare = first[first.index(b"n=") :]
+    nonce, salt = bare.split(b"r=")[1] + b"ours", base64.b64encode(b"salt")
+    server_first = b"r=" + nonce + b",s=" + salt + b",i=%d" % iterations
+    client.say(message(b"R", struct.pack(">i", 11) + server_first))
+    without, proof = client.hear()[1:].split(b",p=")
+    salted = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", iterations)
+    said = b",".join((bare, server_first, without))
+    key = _hmac(salted, b"Client Key")
+    signature = _hmac(hashlib.sha256(key).digest(), said)
+    expected = bytes(one ^ other for one, other in zip(key, signature, strict=True))
+    client.proven = base64.b64decode(proof) == expected
+    client.bound_to = base64.b64decode(without.split(b",")[0][2:])
+    final = base64.b64encode(_hmac(_hmac(salted, b"Server Key"), said))
+    return message(b"R", struct.pack(">i", 12) + b"v=" + final)
+
+
+def _hmac(key: bytes, data: bytes) -> bytes:
+    return hmac.new(key, data, hashlib.sha256).digest()
+
+
 @dataclass
 class Server:
     """A server that runs, how to reach it, and what it has heard on all its connections."""
 
     target: Target
     heard: list[bytes] = field(default_factory=list)
-    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def postgres(self) -> Postgres:
@@ -117,7 +165,7 @@ def serving(
     with socket.create_server((host, 0), family=_family(host)) as listener:
         port = listener.getsockname()[1]
         postgres = Postgres(host, "hx", "hx", PASSWORD, port=port, sslmode=sslmode)
-        server = Server(replace(target_of(postgres)))
+        server = Server(target_of(postgres))
 
         def serve() -> None:
             while True:
@@ -147,7 +195,6 @@ def serving(
         try:
             yield server
         finally:
-            server.stopping.set()
             listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -173,11 +220,3 @@ def make_certificate(folder: Path, *names: str) -> Path:
     )
     file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
     return file
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback; empty where there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, suppress(OSError):
-        asking.connect(("192.0.2.1", 9))
-        return str(asking.getsockname()[0])
-    return ""

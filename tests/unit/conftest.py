@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hx_gateway_db import answerer, services
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.listeners import _process
+from tests.fake_postgres import make_certificate
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -22,3 +23,9 @@ def own_group(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(services, "available", lambda: True)
     monkeypatch.setattr(answerer, "_groups", dict.fromkeys(UNITS, process.group))
     return process.group
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The key and the self-signed certificate of 127.0.0.1, in one file."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")

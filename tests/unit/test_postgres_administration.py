@@ -1,11 +1,15 @@
 """The SQL for a DBA; it is run for real in tests/machine/test_postgres.py."""
 
+import json
+
 import pytest
 
-from hx_gateway_db import postgres_administration
+from hx_gateway_db import postgres_administration, programs
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.postgres_administration import sql
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.programs import Ended
+from hx_gateway_db.settings import Login, Postgres
+from tests.fake_postgres import GREETING, READY, Client, message, serving
 
 
 def test_names_are_quoted_and_the_password_is_not_there() -> None:
@@ -37,3 +41,78 @@ def test_a_machine_without_postgresql_is_told_how_to_get_one(
     monkeypatch.setattr(postgres_administration, "_SUPERUSER", "no-such-user")
     with pytest.raises(Refused, match="apt install postgresql"):
         postgres_administration.provision(Postgres("127.0.0.1", "hx", "hx", "geheim"))
+
+
+# What runs as the operating system's `postgres`
+
+
+LOCAL = Postgres("127.0.0.1", "hx", "hx", "geheim")
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, output: str) -> tuple[str, ...]:
+    """What `provision` makes of a process as `postgres` that prints `output`."""
+
+    def captured_as(*arguments: object, **options: object) -> Ended:
+        return Ended(0, output)
+
+    monkeypatch.setattr(programs, "captured_as", captured_as)
+    return postgres_administration.provision(LOCAL)
+
+
+def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[object] = []
+
+    def captured_as(*arguments: object, **options: object) -> Ended:
+        handed.extend([*arguments, *options.values()])
+        return Ended(0, '{"done": []}')
+
+    monkeypatch.setattr(programs, "captured_as", captured_as)
+    assert postgres_administration.provision(LOCAL) == ()
+    assert handed[0] == "postgres"
+    assert "geheim" not in str(handed) and "SCRAM-SHA-256$4096:" in str(handed)
+    assert {"PATH": "/usr/bin:/bin"} in handed, "and nothing of root's environment"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "1e999",
+        '{"done": 1}',
+        '{"failure": {}}',
+        '{"done": [], "more": []}',
+        '{"other": []}',
+        "[" * 60_000,
+        '{"done": ' * 10_000,
+        "\udcff",
+    ],
+    ids=lambda output: output[:12],
+)
+def test_an_answer_that_is_none_is_a_refusal(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    with pytest.raises(Refused, match="came to no end"):
+        answered(monkeypatch, output)
+
+
+def test_what_it_says_is_cut_and_made_printable(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = json.dumps({"done": ["made\x1b]0;x\x07 it\nall" + "x" * 5000, 7, ["deep"]] + [""] * 100})
+    done = answered(monkeypatch, odd)
+    assert len(done) <= 20 and max(map(len, done)) < 1100
+    assert done[0].startswith("made\ufffd]0;x\ufffd it all") and done[1] == "7"
+    with pytest.raises(Refused) as refusal:
+        answered(monkeypatch, json.dumps({"failure": ["\x1b[2J", "sk-abcdefgh"]}))
+    assert str(refusal.value) == "\ufffd[2J ***"
+
+
+def test_a_server_that_is_too_old_for_scram_gets_no_password() -> None:
+    def script(client: Client) -> None:
+        client.hear_start()
+        client.say(GREETING.replace(b"15.0", b"9.6\0"))
+        while client.hear():
+            client.say(message(b"C", b"SELECT 0\0") + READY)
+
+    with serving(script) as server, pytest.raises(Refused):
+        postgres_administration.provision_as(server.postgres, Login("dba", "geheim"))
+    assert not server.knows("geheim") and not server.knows("SCRAM")

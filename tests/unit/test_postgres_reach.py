@@ -1,16 +1,15 @@
 """The way to a server, with small listeners in place of servers."""
 
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from hx_gateway_db.findings import Level
-from hx_gateway_db.postgres_certificates import UnusableFile, hidden_from_the_units, trusted
 from hx_gateway_db.postgres_reach import reach
 from hx_gateway_db.postgres_target import Target, target_of
 from hx_gateway_db.settings import Postgres
@@ -87,40 +86,68 @@ def test_the_deadline_holds() -> None:
         assert reached is None and time.monotonic() - started < 1
 
 
-# The file of trusted certificates
+def test_a_greeting_that_drips_is_no_greeting() -> None:
+    with raw(lambda connection: drip(connection, b"J" * 100)) as target:
+        started = time.monotonic()
+        assert "does not speak PostgreSQL's protocol" in look(target)[0]
+        assert time.monotonic() - started < 4
 
 
-def test_only_the_first_certificate_of_a_file_is_trusted(tmp_path: Path) -> None:
-    system = Path("/etc/ssl/certs/ca-certificates.crt").read_text()
-    file = tmp_path / "ca.crt"
-    file.write_text(f"# a comment\n{system}")
-    assert trusted(str(file)).count("BEGIN CERTIFICATE") == 1
-    assert trusted("") == system
+@pytest.mark.parametrize("record", [b"\x16\x03\x03\x40\x00" + b"\x02" * 1000, b"\x16"])
+def test_a_handshake_that_drips_ends_in_time(record: bytes) -> None:
+    with raw(lambda connection: drip(connection, b"S", record * 1000)) as target:
+        started = time.monotonic()
+        sentence, reached = look(target)
+        assert "offers TLS but the handshake fails" in sentence and not reached
+        assert time.monotonic() - started < 4
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "it holds no certificate in PEM format"),
-        (
-            "-----BEGIN CERTIFICATE-----\nabcd\n-----END CERTIFICATE-----\n",
-            "its first certificate is damaged",
-        ),
-    ],
-)
-def test_a_file_without_a_certificate_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    file = tmp_path / "ca.crt"
-    file.write_text(text)
-    with pytest.raises(UnusableFile, match=why):
-        trusted(str(file))
-    with pytest.raises(UnusableFile, match="no such file or directory"):
-        trusted(str(tmp_path / "none.crt"))
-    with pytest.raises(UnusableFile, match="is a directory"):
-        trusted(str(tmp_path))
+def test_what_comes_before_the_handshake_is_not_taken_for_what_comes_in_it() -> None:
+    with listener(b"SE" + b"x" * 40) as target:
+        assert not look(target)[1]
 
 
-@pytest.mark.parametrize(
-    ("file", "hidden"), [("/root/ca.crt", True), ("/etc/ssl/ca.crt", False), ("/rooted/x", False)]
-)
-def test_what_the_sandbox_hides_is_known(file: str, hidden: bool) -> None:
-    assert hidden_from_the_units(file) is hidden
+def test_a_server_that_resets_the_connection_is_a_finding() -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(b"S")
+
+    with raw(reset) as target:
+        assert "the handshake fails" in look(target)[0] or "closes the" in look(target)[0]
+
+
+def test_an_error_in_the_greeting_is_cut_and_shown_without_the_password() -> None:
+    with listener(b"E" + b"secret\x1b[2J " * 5) as target:
+        sentence, _ = look(target)
+        assert "secret" not in sentence and "\x1b" not in sentence
+
+
+@contextmanager
+def raw(talk: Callable[[socket.socket], None]) -> Iterator[Target]:
+    """A server whose connections are all given to `talk`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+        def answer(connection: socket.socket) -> None:
+            with suppress(OSError), connection:
+                connection.recv(100)
+                talk(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        port = server.getsockname()[1]
+        yield target_of(Postgres("127.0.0.1", "hx", "hx", "secret", port=port))
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def drip(connection: socket.socket, *parts: bytes) -> None:
+    for part in parts:
+        for number in range(len(part)):
+            connection.sendall(part[number : number + 1])
+            time.sleep(0.01)
