@@ -5,6 +5,7 @@ import time
 from hx_gateway_db import gateway, refusals
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.gateway import Answer, Entry, NotAnswering
+from hx_gateway_db.redaction import said
 
 CHAT = "model.chat"
 EMBEDDING = "model.embedding"
@@ -13,6 +14,7 @@ EMBEDDING_MODEL = "emb-premium"
 # A model that has to be loaded first takes its time.
 _MODEL_SECONDS = 60.0
 _EXPECTED = "HX-OK"
+_QUOTED = 60  # characters of what a model says
 # A request that is answered from the cache proves nothing of the model. The reply is stored.
 _PAST_THE_CACHE = {"no-cache": True, "use-cache": True}
 _FROM_THE_CACHE = {"use-cache": True}
@@ -33,14 +35,14 @@ def chat(entry: Entry, models: list[str], cache_on: bool) -> tuple[Finding, str]
     where = f"port {entry.port}"
     try:
         reply = str(answer.body["id"])
-        said = str(answer.body["choices"][0]["message"]["content"]).strip()
+        text = said(str(answer.body["choices"][0]["message"]["content"]), most=_QUOTED)
     except (KeyError, IndexError, TypeError):
         what = f"the answer of {CHAT_MODEL} holds no reply"
         return Finding(CHAT, Level.WARNING, where, what), ""
-    if said != _EXPECTED:
-        what = f"{CHAT_MODEL} replied {said[:60]!r} instead of {_EXPECTED!r}"
+    if text != _EXPECTED:
+        what = f"{CHAT_MODEL} replied {text!r} instead of {_EXPECTED!r}"
         return Finding(CHAT, Level.WARNING, where, what), reply
-    return Finding(CHAT, Level.OK, where, f"{CHAT_MODEL} on {where} says {said}"), reply
+    return Finding(CHAT, Level.OK, where, f"{CHAT_MODEL} on {where} says {text}"), reply
 
 
 def embedding(entry: Entry, models: list[str], cache_on: bool) -> Finding:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from hx_gateway_db.findings import Cure, Finding, Level
 from hx_gateway_db.postgres_login import Connection
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
+from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import Postgres
 
 # LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
@@ -289,7 +290,7 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
             f" {user} is no member",
             "LiteLLM changes its tables when it is upgraded",
             f"as an administrator run GRANT {owner} TO {identifier(user)},"
-            f" or answer {facts.foreign_owner} as PG_USER",
+            f" or answer {said(facts.foreign_owner)} as PG_USER",
         )
     if facts.foreign_table:
         return _finding(

@@ -6,6 +6,7 @@ OpenSSL's checks of name and certificate, which are those of LiteLLM's Prisma as
 
 import ipaddress
 import queue
+import shlex
 import socket
 import ssl
 import threading
@@ -102,7 +103,7 @@ def _hidden(target: Target) -> Finding:
         f"the file of PG_SSLROOTCERT, {target.ca_file}, is where ProtectHome= and PrivateTmp= hide"
         " it from the gateway's units",
         "LiteLLM then can't connect",
-        f"install -m 644 {target.ca_file} /etc/ssl/ and answer that file as PG_SSLROOTCERT",
+        f"install -m 644 {shlex.quote(target.ca_file)} /etc/ssl/ and answer that file as PG_SSLROOTCERT",
     )
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from redis import exceptions
 
 from hx_gateway_db.findings import Cure, Finding, Level
-from hx_gateway_db.redaction import printable, redact
+from hx_gateway_db.redaction import printable, redact, said
 from hx_gateway_db.settings import Redis
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), as ssl.SSLCertVerificationError.verify_code has them.
@@ -384,8 +384,8 @@ def cluster_node(redis: Redis) -> Finding:
 
 def replica(redis: Redis, primary: str = "") -> Finding:
     """A server that takes no writes."""
-    of = f" of {primary}" if primary else ""
-    address = f", {primary}" if primary else ""
+    of = f" of {said(primary)}" if primary else ""
+    address = f", {said(primary)}" if primary else ""
     return finding(
         redis,
         "role",
