@@ -103,7 +103,8 @@ def _hidden(target: Target) -> Finding:
         f"the file of PG_SSLROOTCERT, {target.ca_file}, is where ProtectHome= and PrivateTmp= hide"
         " it from the gateway's units",
         "LiteLLM then can't connect",
-        f"install -m 644 {shlex.quote(target.ca_file)} /etc/ssl/ and answer that file as PG_SSLROOTCERT",
+        f"install -m 644 {shlex.quote(target.ca_file)} /etc/ssl/ and answer that file as"
+        " PG_SSLROOTCERT",
     )
 
 

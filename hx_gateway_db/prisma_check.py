@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,9 @@ def answer(sandbox: Sandbox, ended: Ended) -> Mapping[str, Any]:
 
 def findings(report: Report, unit: str) -> tuple[Finding, ...]:
     """Three findings: the client, the query engine, the command line program."""
+    report = replace(report, **{name: said(getattr(report, name)) for name in _TEXTS})
     if not report.installed:
-        what = f"the package prisma is not installed for {said(report.python)}, which {unit} runs"
+        what = f"the package prisma is not installed for {report.python}, which {unit} runs"
         cure = _installation(report, unit)
         return (
             Finding("gateway.prisma-client", Level.FAILED, unit, what, _NOT_STARTING, cure),
@@ -133,8 +134,8 @@ def _is_root_s(python: Path) -> bool:
     """
     program = (python, *python.parents, python.resolve(), *python.resolve().parents)
     library = "lib*/python3*"
-    inside = ("lib*", library, f"{library}/*-packages")
-    inside += (f"{library}/*-packages/*.pth", f"{library}/*-packages/pip*/")
+    packages = f"{library}/*-packages"
+    inside = ("lib*", library, packages, f"{packages}/*.pth", f"{packages}/pip*")
     try:
         # In this order: nobody but root has made what is in a folder that is root's.
         return all(map(_only_root_writes, program)) and all(
@@ -155,16 +156,16 @@ def _only_root_writes(place: Path) -> bool:
 def _client(report: Report, unit: str) -> Finding:
     name, reason = "gateway.prisma-client", report.client
     if not reason:
-        what = f"Prisma's client loads from {said(report.package)}"
+        what = f"Prisma's client loads from {report.package}"
         return Finding(name, Level.OK, unit, what)
     if reason == "of another schema":
-        what = f"Prisma's client in {said(report.package)} was generated for another version of LiteLLM"
+        what = f"Prisma's client in {report.package} was generated for another version of LiteLLM"
         why = "queries for tables and columns that it does not know fail"
         return Finding(name, Level.WARNING, unit, what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
     if reason == "not generated":
-        what = f"Prisma's client was never generated for {said(report.python)}, which {unit} runs"
+        what = f"Prisma's client was never generated for {report.python}, which {unit} runs"
     else:
-        what = f"Prisma's client in {said(report.package or report.python)} can't be loaded ({said(reason)})"
+        what = f"Prisma's client in {report.package or report.python} can't be loaded ({reason})"
     return _failed(name, unit, what, _NOT_STARTING)
 
 
@@ -180,14 +181,14 @@ def _engine(report: Report, unit: str) -> Finding:
         cure = "run 'apt install openssl'"
         return Finding(name, Level.FAILED, unit, what, _NOT_STARTING, cure)
     if kind == "missing":
-        what = f"Prisma's query engine is not at {said(where or report.cache)}"
+        what = f"Prisma's query engine is not at {where or report.cache}"
     elif report.engine.startswith("does not run "):
         place = report.engine.removeprefix("does not run ")
-        what = f"Prisma's query engine {said(place)} can't be run by the user of {unit}"
+        what = f"Prisma's query engine {place} can't be run by the user of {unit}"
     elif kind == "MismatchedVersionsError":
         what = "Prisma's query engine is of another version than its client"
     else:
-        what = f"Prisma's query engine can't be used ({said(report.engine)})"
+        what = f"Prisma's query engine can't be used ({report.engine})"
     return _failed(name, unit, what, _NOT_STARTING)
 
 
@@ -195,7 +196,7 @@ def _cli(report: Report, unit: str) -> Finding:
     name = "gateway.prisma-cli"
     kind, _, rest = report.cli.partition(" ")
     if not report.cli and report.versions:
-        what = f"Prisma's command line program {said(report.versions[0])} is there with its engines"
+        what = f"Prisma's command line program {report.versions[0]} is there with its engines"
         return Finding(name, Level.OK, unit, what)
     if not report.cli:
         return _skipped(name, unit)
@@ -205,17 +206,17 @@ def _cli(report: Report, unit: str) -> Finding:
         what = f"Node.js, which Prisma's command line program needs, is not on the PATH of {unit}"
     elif report.cli.startswith("not installed "):
         place = report.cli.removeprefix("not installed ")
-        what = f"Prisma's command line program is not in {said(place)}"
+        what = f"Prisma's command line program is not in {place}"
     elif kind == "missing":
         place, _, variable = rest.rpartition(" ")
-        what = f"{said(variable)} names {said(place)}, which is not there"
+        what = f"{variable} names {place}, which is not there"
     elif report.cli.startswith("needs a download "):
         engine = report.cli.removeprefix("needs a download ")
-        what = f"Prisma's command line program has no {said(engine)} in {said(report.cache)}"
+        what = f"Prisma's command line program has no {engine} in {report.cache}"
     elif report.cli == "hangs":
         what = "Prisma's command line program does not end"
     else:
-        what = f"Prisma's command line program ends with exit {said(report.cli)}"
+        what = f"Prisma's command line program ends with exit {report.cli}"
     return _failed(name, unit, what, _NO_TABLES)
 
 

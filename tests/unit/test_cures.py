@@ -133,7 +133,7 @@ def test_a_python_that_is_root_s_alone_is_run_by_root(
     (packages / "pip").mkdir(parents=True)
     python.parent.mkdir()
     python.symlink_to("/usr/bin/python3")
-    owners = {}
+    owners: dict[Path, int] = {}
     monkeypatch.setattr(prisma_check, "_only_root_writes", lambda place: owners.get(place, 0) == 0)
     assert cure(interpreter=str(python)) == f"run '{python} -m pip install prisma'"
     for place in (python.parent, packages, packages / "pip", tmp_path, python):
