@@ -104,7 +104,8 @@ def answer(sandbox: Sandbox, ended: Ended) -> Mapping[str, Any]:
 
 def findings(report: Report, unit: str) -> tuple[Finding, ...]:
     """Three findings: the client, the query engine, the command line program."""
-    report = replace(report, **{name: said(getattr(report, name)) for name in _TEXTS})
+    texts: dict[str, Any] = {name: said(getattr(report, name)) for name in _TEXTS}
+    report = replace(report, versions=tuple(map(said, report.versions)), **texts)
     if not report.installed:
         what = f"the package prisma is not installed for {report.python}, which {unit} runs"
         cure = _installation(report, unit)
