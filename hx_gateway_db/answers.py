@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.layout import DEFAULT_BASE
+from hx_gateway_db.redaction import said
 from hx_gateway_db.redis_rule import DEFAULT_USER
-from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
+from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings, wrong
 
 DATABASE_CHOICES = ("local", "existing", "later")
 PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS", "PG_ADMIN_PASS", "REDIS_ADMIN_PASS")
@@ -83,7 +84,9 @@ def parse_answers(text: str, source: str) -> dict[str, str]:
                 f"{source}, line {number}: write it as KEY=VALUE, for example PG_HOST=db1."
             )
         if key not in KEYS:
-            raise UsageError(f"{source}, line {number}: {key} is unknown; use {', '.join(KEYS)}.")
+            raise UsageError(
+                f"{source}, line {number}: {said(key)} is unknown; use {', '.join(KEYS)}."
+            )
         if key in answers:
             raise UsageError(f"{source}, line {number}: {key} is answered a second time.")
         answers[key] = value
@@ -94,7 +97,7 @@ def database_choice(given: Mapping[str, str]) -> str:
     """`local`, `existing` or `later`. Raises InvalidSettings for anything else."""
     choice = given.get("DATABASE") or "existing"
     if choice not in DATABASE_CHOICES:
-        raise InvalidSettings(f"DATABASE is {choice!r}: use one of {', '.join(DATABASE_CHOICES)}.")
+        raise wrong("DATABASE", choice, f"use one of {', '.join(DATABASE_CHOICES)}")
     return choice
 
 
@@ -245,12 +248,12 @@ def _word(value: bool) -> str:
 def _boolean(values: Mapping[str, str], key: str, default: bool = False) -> bool:
     text = values.get(key) or _word(default)
     if text.lower() not in _BOOLEANS:
-        raise InvalidSettings(f"{key} is {text!r}: use true or false.")
+        raise wrong(key, text, "use true or false")
     return _BOOLEANS[text.lower()]
 
 
 def _number(values: Mapping[str, str], key: str) -> int:
     text = values[key].strip()
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise InvalidSettings(f"{key} is {text!r}: use a whole number.")
+        raise wrong(key, text, "use a whole number")
     return int(text)

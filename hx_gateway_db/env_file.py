@@ -16,6 +16,9 @@ NO_ADVISORY_LOCK = "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"
 DERIVED_KEYS = (CACHE_URL, SHARED_LIMITS, NO_ADVISORY_LOCK)
 OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", *DERIVED_KEYS, "DISABLE_ADMIN_UI")
 
+_LARGEST = 256 * 1024  # characters
+_MANY_BLANKS = re.compile(r"[^\S\r\n]{200}")
+
 
 class EnvFileRefusal(Exception):
     """The text can't be changed safely; the message says where and why, without values."""
@@ -63,8 +66,10 @@ def merge(existing: str | None, rendered: str, template: str, kept: Collection[s
     A new key is added at the end with its comment; a key of ours that `rendered` lacks goes, and
     with it the comment that `template`, a rendering with all keys, has above it. The keys in
     `kept` stay as they are in `existing`, where both grammars read the same value there.
-    Raises EnvFileRefusal when the outcome would not read the same in both grammars.
+    Raises EnvFileRefusal when the outcome would not read the same in both grammars, or takes too
+    long to read.
     """
+    _check_size(existing or "")
     wanted = values(rendered)
     if existing is not None:
         wanted |= {key: value for key, value in _agreed(existing).items() if key in kept}
@@ -140,6 +145,16 @@ def _by_dotenv(text: str) -> Mapping[str, str | None]:
     # It warns of each line that it can't read; of those that matter to us we say so ourselves.
     logging.getLogger("dotenv.main").disabled = True
     return dotenv_values(stream=StringIO(text), interpolate=False)
+
+
+def _check_size(text: str) -> None:
+    """Refuse what python-dotenv would take minutes or hours for: it looks for a comment behind each
+    of many blanks."""
+    if len(text) > _LARGEST:
+        raise EnvFileRefusal(f"the file has more than {_LARGEST // 1024} KiB")
+    if blanks := _MANY_BLANKS.search(text):
+        line = text.count("\n", 0, blanks.start()) + 1
+        raise EnvFileRefusal(f"line {line}: there are too many blanks in a row")
 
 
 def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """What a check has found, in the same shape whoever looked: what, where, why, and the cure."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -45,6 +46,16 @@ class Finding:
         why = f" ({self.why})" if self.why else ""
         cure = f": {self.cure}" if self.cure else ""
         return f"{self.what}{why}{cure}."
+
+
+def to_run(*command: str) -> str:
+    """The cure that is a command, its words quoted for a shell.
+
+    They are our own or such as root alone decides, never what a stranger has said.
+    """
+    line = shlex.join(command)
+    mark = '"' if "'" in line else "'"
+    return f"run {mark}{line}{mark}"
 
 
 def failures(findings: Iterable[Finding]) -> list[Finding]:

@@ -20,7 +20,7 @@ from hx_gateway_db import (
 )
 from hx_gateway_db import sandbox as sandboxes
 from hx_gateway_db.errors import HxError
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, to_run
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import (
     GATEWAY_GROUP,
@@ -38,6 +38,7 @@ _SANDBOX_SECONDS = 20.0
 _SPACE = 1024 * 1024
 _COPIES = 4
 _INSECURE_MASTER_KEY = "sk-1234"
+_DIVERT = ("dpkg-divert", "--local", "--no-rename", "--add")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
     if setting := _hidden_by(sandbox, path):
         why = f"{setting}= hides it, so {why}"
     copy = f"/etc/ssl/{PurePosixPath(path).name}"
-    cure = f"run 'install -m 0644 {path} {copy}' and set {answer} to {copy}"
+    cure = f"{to_run('install', '-m', '0644', path, copy)} and set {answer} to {copy}"
     return Finding(name, Level.FAILED, path, what, why, cure)
 
 
@@ -185,7 +186,7 @@ def _conffiles(ground: _Ground) -> Iterator[Finding]:
         kind = "a conffile" if found.conffile else "a file"
         what = f"{path} is {kind} of the package {found.package}"
         why = "another package must not change it (Debian policy 10.7.4)"
-        cure = f"run 'dpkg-divert --local --no-rename --add {path}' to make it your own"
+        cure = f"{to_run(*_DIVERT, str(path))} to make it your own"
         yield Finding("gateway.config-conffile", Level.FAILED, str(path), what, why, cure)
 
 
@@ -208,7 +209,7 @@ def _room(root: Path, folder: PurePosixPath, needed: int) -> Finding | None:
     mount = _mount(there)
     if status.f_flag & os.ST_RDONLY:
         what = f"{mount}, on which {folder} is, is mounted read-only"
-        cure = f"run 'mount -o remount,rw {mount}'"
+        cure = to_run("mount", "-o", "remount,rw", mount)
         return Finding(name, Level.FAILED, str(folder), what, "nothing can be written", cure)
     free = status.f_bavail * status.f_frsize
     # Some file systems have no fixed number of files: they say 0.
@@ -244,12 +245,12 @@ def _service_user(unit: str, user: str, group: str) -> Finding:
     why = f"{unit} can't be restarted then"
     if user and not user.isdigit() and not _known(pwd.getpwnam, user):
         what = f"the user {user}, as whom {unit} runs, does not exist"
-        cure = f"run 'useradd --system --no-create-home {user}'"
+        cure = to_run("useradd", "--system", "--no-create-home", user)
         return Finding(name, Level.FAILED, unit, what, why, cure)
     # The usual group is made by an apply.
     if group not in ("", GATEWAY_GROUP) and not group.isdigit() and not _known(grp.getgrnam, group):
         what = f"the group {group}, as which {unit} runs, does not exist"
-        cure = f"run 'groupadd --system {group}'"
+        cure = to_run("groupadd", "--system", group)
         return Finding(name, Level.FAILED, unit, what, why, cure)
     return Finding(name, Level.OK, unit, f"{unit} runs as {user or 'root'}")
 

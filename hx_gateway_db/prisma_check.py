@@ -1,15 +1,17 @@
 """Whether LiteLLM will find Prisma's client, its query engine and its command line program."""
 
 import json
-import shlex
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from hx_gateway_db import sandbox as sandboxes
-from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.findings import Cure, Finding, Level, to_run
 from hx_gateway_db.programs import Ended
+from hx_gateway_db.redaction import said
 from hx_gateway_db.sandbox import Sandbox, Unavailable
 
 _PROBE_SECONDS = 45.0
@@ -17,6 +19,9 @@ _PREPARE = "run 'hx-gateway-db apply --prepare-prisma'"
 _NOT_STARTING = "LiteLLM does not start with a database then"
 _NO_TABLES = "LiteLLM makes its tables with it when it starts"
 _LONGEST = 4096
+_REQUIREMENT = re.compile(r"prisma==[0-9][0-9.]{0,30}")
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._+:@,=-]{1,300}")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Report:
     an engine that can't be run, `engine_named` says whether one names a query engine that can,
     `cache` is where prisma-client-py keeps its command line program, `versions` of that and of the
     engines, `schema` the one that LiteLLM wants a client for. `client`, `engine` and `cli` are the
-    probe's short texts.
+    probe's short texts. All of that is what the gateway's own Python says, which may be a
+    stranger's: only `user`, as whom the unit runs, and `interpreter` are not from there.
     """
 
     python: str
@@ -44,6 +50,8 @@ class Report:
     client: str
     engine: str
     cli: str
+    user: str = ""
+    interpreter: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -63,6 +71,8 @@ def probe(sandbox: Sandbox, drop_in: Mapping[str, str] | None = None) -> Report:
         versions=_texts(answer, "versions"),
         engine_named=answer.get("engine_named") is True,
         installed=answer.get("installed") is True,
+        user=sandbox.user,
+        interpreter=sandbox.python()[-1],
     )
 
 
@@ -94,15 +104,54 @@ def answer(sandbox: Sandbox, ended: Ended) -> Mapping[str, Any]:
 
 def findings(report: Report, unit: str) -> tuple[Finding, ...]:
     """Three findings: the client, the query engine, the command line program."""
+    texts: dict[str, Any] = {name: said(getattr(report, name)) for name in _TEXTS}
+    report = replace(report, versions=tuple(map(said, report.versions)), **texts)
     if not report.installed:
-        wanted = shlex.quote(report.requirement or "prisma")
         what = f"the package prisma is not installed for {report.python}, which {unit} runs"
-        cure = f"run '{report.python} -m pip install {wanted}'"
+        cure = _installation(report, unit)
         return (
             Finding("gateway.prisma-client", Level.FAILED, unit, what, _NOT_STARTING, cure),
             *(_skipped(name, unit) for name in ("gateway.prisma-engine", "gateway.prisma-cli")),
         )
     return (_client(report, unit), _engine(report, unit), _cli(report, unit))
+
+
+def _installation(report: Report, unit: str) -> str:
+    """The cure for a missing package: what runs there is the gateway's, and so is who runs it."""
+    wanted = report.requirement if _REQUIREMENT.fullmatch(report.requirement) else "prisma"
+    python, user = report.interpreter, report.user
+    if not (_PLAIN_PATH.fullmatch(python) and _USER.fullmatch(user)):
+        return f"install {wanted} for the Python of {unit}, as the user that it runs as"
+    command = (python, "-m", "pip", "install", wanted)
+    if user == "root" or _is_root_s(Path(python)):
+        return to_run(*command)
+    return to_run("runuser", "-u", user, "--pty", "--", *command)
+
+
+def _is_root_s(python: Path) -> bool:
+    """Whether nobody but root decides what this Python runs when it starts pip.
+
+    Then nobody but root can install anything for it either.
+    """
+    program = (python, *python.parents, python.resolve(), *python.resolve().parents)
+    library = "lib*/python3*"
+    packages = f"{library}/*-packages"
+    inside = ("lib*", library, packages, f"{packages}/*.pth", f"{packages}/pip*")
+    try:
+        # In this order: nobody but root has made what is in a folder that is root's.
+        return all(map(_only_root_writes, program)) and all(
+            _only_root_writes(place)
+            for pattern in inside
+            for place in python.parent.parent.glob(pattern)
+        )
+    except (OSError, RuntimeError):  # a loop of links
+        return False
+
+
+def _only_root_writes(place: Path) -> bool:
+    status = place.lstat()
+    # The mode of a link says nothing; who may replace it is who may write to its folder.
+    return status.st_uid == 0 and (place.is_symlink() or not status.st_mode & 0o022)
 
 
 def _client(report: Report, unit: str) -> Finding:

@@ -5,6 +5,7 @@ The wordings that are looked for are LiteLLM 1.74.15's, from its source and its 
 
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import Redis
 
 READINESS = "litellm.database"
@@ -13,6 +14,7 @@ KEY = "litellm.key"
 CACHE = "litellm.cache"
 WRAPPER = "wrapper.key"
 MODELS = "model.list"
+_QUOTED = 60  # characters of what the gateway says
 _LITELLM = f"LiteLLM on port {LITELLM_PORT}"
 _THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
 _RESTART = f"run 'systemctl restart {LITELLM_UNIT.removesuffix('.service')}'"
@@ -44,6 +46,7 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
             f"{_LITELLM} has lost its database (its readiness check answers HTTP {status})",
             cure="start the database: LiteLLM connects again by itself",
         )
+    state = said(state, most=_QUOTED)
     if given:
         return _failed(
             READINESS,
@@ -63,6 +66,7 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
 
 def tables_missing(names: list[str], database: str) -> Finding:
     """LiteLLM's migrations have not made these tables."""
+    database = said(database)
     return _failed(
         TABLES,
         database,
@@ -178,7 +182,7 @@ def wrapper_upstream_refused(has_key: bool) -> Finding:
 def cache_refused(redis: Redis, message: str) -> Finding:
     """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
     where = f"Redis at {redis.host}:{redis.port}"
-    user = redis.user or "default"
+    user = said(redis.user) or "default"
     for parts, what, cure in (
         (
             ("not initialized",),

@@ -2,13 +2,20 @@
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.layout import DEFAULT_BASE
+from hx_gateway_db.redaction import said
 
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
+# What a URL or a login has, and no value that may be quoted.
+_OF_A_URL = ("://", "@", "=")
+_QUOTED = 60  # characters of a wrong answer
+# Of a link-local address (RFC 4007), the name of an interface or its number.
+_ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
@@ -42,15 +49,14 @@ class Postgres:
         if not self.password:
             raise InvalidSettings("PG_PASS is empty: give the database user's password.")
         if self.sslmode not in SSL_MODES:
-            raise InvalidSettings(
-                f"PG_SSLMODE is {self.sslmode!r}: use one of {', '.join(SSL_MODES)}."
-            )
+            raise wrong("PG_SSLMODE", self.sslmode, f"use one of {', '.join(SSL_MODES)}")
         _check_file("PG_SSLROOTCERT", self.ca_file)
         if self.ca_file and self.sslmode != "verify-full":
             raise InvalidSettings(
                 f"PG_SSLROOTCERT is given, but PG_SSLMODE is {self.sslmode}, which checks no"
                 " certificate: use PG_SSLMODE=verify-full."
             )
+        _check_parameters("DATABASE_URL", self.parameters)
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ class Redis:
         _check_text("REDIS_USER", self.user)
         _check_text("REDIS_PASS", self.password)
         if self.user and not self.password:
-            raise InvalidSettings(
-                f"REDIS_USER is {self.user!r} but REDIS_PASS is empty: give that user's password."
+            raise wrong(
+                "REDIS_USER", self.user, "give that user's password", " but REDIS_PASS is empty"
             )
         if self.database < 0:
             raise InvalidSettings(f"REDIS_DB is {self.database}: use 0 or a positive number.")
@@ -87,6 +93,7 @@ class Redis:
             raise InvalidSettings(
                 "REDIS_CACERT is given, but REDIS_TLS is false: use REDIS_TLS=true."
             )
+        _check_parameters("REDIS_URL", self.parameters)
 
 
 @dataclass(frozen=True)
@@ -145,16 +152,30 @@ class Login:
         _check_text("the administrator's password", self.password)
 
 
+def wrong(name: str, value: str, cure: str, also: str = "") -> InvalidSettings:
+    """The error for an answer that is no password; it is quoted where it can't hold one."""
+    if "://" in value:
+        kind = "REDIS" if name.startswith("REDIS") else "PG"
+        parts = ", ".join(f"{kind}_{part}" for part in ("HOST", "PORT", "DB", "USER"))
+        whole = f"{name} is a whole URL: answer its parts, as {parts} and {kind}_PASS."
+        return InvalidSettings(whole)
+    if any(sign in value for sign in _OF_A_URL):
+        return InvalidSettings(f"{name} can't be right{also}: {cure}.")
+    return InvalidSettings(f"{name} is {said(value, most=_QUOTED)!r}{also}: {cure}.")
+
+
 def check_host(name: str, host: str) -> None:
     """Raise InvalidSettings unless `host` is a host name or an IP address (RFC 1123, 4291)."""
+    address, has_zone, zone = host.partition("%")
     try:
-        ipaddress.ip_address(host)
-        return
+        ipaddress.ip_address(address)
+        if not has_zone or _ZONE.fullmatch(zone):
+            return
     except ValueError:
         pass
     labels = host.rstrip(".").split(".")
     if len(host) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise InvalidSettings(f"{name} is {host!r}: use a host name or an IP address.")
+        raise wrong(name, host, "use a host name or an IP address")
 
 
 def check_port(name: str, port: int) -> None:
@@ -170,11 +191,9 @@ def check_base(base: PurePosixPath) -> None:
     """
     text = str(base)
     if not base.is_absolute() or ".." in base.parts or base == PurePosixPath("/"):
-        raise InvalidSettings(f"BASE is {text!r}: use an absolute path without '..'.")
+        raise wrong("BASE", text, "use an absolute path without '..'")
     if not re.fullmatch(r"[A-Za-z0-9/._+:@,=-]+", text):
-        raise InvalidSettings(
-            f"BASE is {text!r}: use only letters, digits and / . _ + : @ , = - in it."
-        )
+        raise wrong("BASE", text, "use only letters, digits and / . _ + : @ , = - in it")
 
 
 def _check_name(name: str, value: str) -> None:
@@ -188,7 +207,7 @@ def _check_name(name: str, value: str) -> None:
 def _check_file(name: str, path: str) -> None:
     _check_text(name, path)
     if path and not PurePosixPath(path).is_absolute():
-        raise InvalidSettings(f"{name} is {path!r}: use the absolute path of a file.")
+        raise wrong(name, path, "use the absolute path of a file")
 
 
 def _check_text(name: str, value: str) -> None:
@@ -198,3 +217,11 @@ def _check_text(name: str, value: str) -> None:
         raise InvalidSettings(f"{name} is not UTF-8 text.") from error
     if any(character in value for character in "\0\n\r"):
         raise InvalidSettings(f"{name} contains a line break or NUL: it must be one line.")
+    if any(unicodedata.category(character) == "Cc" for character in value.replace("\t", "")):
+        raise InvalidSettings(f"{name} contains a control character: leave that out.")
+
+
+def _check_parameters(url: str, parameters: tuple[tuple[str, str], ...]) -> None:
+    for parameter in parameters:
+        for text in parameter:
+            _check_text(f"a parameter of {url}", text)

@@ -13,7 +13,7 @@ from hx_gateway_db.urls import database_url, parse_database_url, parse_redis_url
 
 UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
 one_line = st.text(
-    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\n\r"), min_size=1
+    st.characters(blacklist_categories=["Cs", "Cc"]) | st.just("\t"), min_size=1
 ).filter(lambda text: len(text.encode()) <= 63)
 
 
