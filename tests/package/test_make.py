@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,10 +46,11 @@ time.sleep(600)
 """
 LOOK_AT_OUR_PROCESSES = """
 import json, os
+known = set(os.listdir("/proc"))
 while True:
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in filter(str.isdigit, set(os.listdir("/proc")) - known):
         try:
-            if os.stat(f"/proc/{pid}").st_uid != os.getuid() or int(pid) == os.getpid():
+            if os.stat(f"/proc/{pid}").st_uid != os.getuid():
                 continue
             with open(f"/proc/{pid}/environ") as file:
                 environment = file.read()
@@ -57,8 +59,7 @@ while True:
             files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue
-        with open("seen", "a") as file:
-            print(json.dumps([environment, terminal, files]), file=file)
+        print(json.dumps([environment, terminal, files]), flush=True)
 """
 # Instead of the programs that would change this machine.
 APT_GET = """#!/bin/sh
@@ -125,12 +126,23 @@ def make(clone: Path, target: str, **environment: str) -> str:
 
 
 @contextmanager
-def at_work(clone: Path, program: str, *arguments: str | Path) -> Iterator[None]:
-    """The owner of the clone runs the program in it meanwhile."""
-    command = ["/usr/bin/python3", "-I", "-c", program, *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=clone, user=OWNER, group="nogroup", extra_groups=[])
+def at_work(clone: Path, program: str, *arguments: str | Path) -> Iterator[Path]:
+    """The owner of the clone runs the program in it meanwhile; what it prints is in that file."""
+    said = clone.with_name("said")
+    command = ["/usr/bin/python3", "-I", "-c", f"print('ready', flush=True)\n{program}"]
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            cwd=clone,
+            stdout=output,
+            user=OWNER,
+            group="nogroup",
+            extra_groups=[],
+        )
     try:
-        yield
+        while not said.stat().st_size:
+            time.sleep(0.01)
+        yield said
     finally:
         process.kill()
         process.wait()
@@ -230,7 +242,7 @@ def test_what_runs_as_the_owner_of_the_clone_has_no_terminal_and_nothing_else_of
     # So that it takes long enough to be seen.
     (clone / "large").write_bytes(bytes(100_000_000))
     give(clone)
-    with at_work(clone, LOOK_AT_OUR_PROCESSES):
+    with at_work(clone, LOOK_AT_OUR_PROCESSES) as said:
         terminal = pexpect.spawn(
             "sh",
             ["-c", f"exec 5>'{ground}/kept' && exec make deb"],
@@ -241,12 +253,11 @@ def test_what_runs_as_the_owner_of_the_clone_has_no_terminal_and_nothing_else_of
         terminal.expect(pexpect.EOF)
         terminal.close()
     assert terminal.exitstatus == 0
-    seen = [json.loads(line) for line in (clone / "seen").read_text().splitlines()]
-    ours = [process for process in seen if not any("/seen" in str(path) for path in process[2])]
-    assert ours
-    for environment, tty, files in ours:
+    seen = [json.loads(line) for line in said.read_text().splitlines()[1:]]
+    assert seen
+    for environment, tty, files in seen:
         assert SECRET not in environment and tty == "0"
-        assert not any("/dev/pts" in path or "/dev/tty" in path or "kept" in path for path in files)
+        assert [path for path in files if "/dev/pts" in path or "/dev/tty" in path or "kept" in path] == []
 
 
 def test_root_s_own_clone_is_made_in_place_without_git(clone: Path, stubs: Path, deb: Path) -> None:
