@@ -257,7 +257,9 @@ def test_what_runs_as_the_owner_of_the_clone_has_no_terminal_and_nothing_else_of
     assert seen
     for environment, tty, files in seen:
         assert SECRET not in environment and tty == "0"
-        assert [path for path in files if "/dev/pts" in path or "/dev/tty" in path or "kept" in path] == []
+        assert [
+            path for path in files if "/dev/pts" in path or "/dev/tty" in path or "kept" in path
+        ] == []
 
 
 def test_root_s_own_clone_is_made_in_place_without_git(clone: Path, stubs: Path, deb: Path) -> None:
