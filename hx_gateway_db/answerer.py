@@ -28,6 +28,8 @@ _LOOKS = 3
 _PAUSE_SECONDS = 0.005
 # Each unit's control group, which seldom changes: systemctl is asked anew when it does not fit.
 _groups: dict[str, str] = {}
+# On each port, the process of the unit that has answered last, to be looked at first.
+_last: dict[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ def see(connection: socket.socket, port: int, deadline: float) -> None:
     Raises NotTheUnit, TimeoutError when nobody accepts it before `deadline` (time.monotonic()),
     another OSError when it was accepted and closed, and ServiceFailed when systemd can't tell.
     """
-    by, looks = listeners.other_end(connection, deadline), 1
+    by, looks = _other_end(connection, port, deadline), 1
     while by and not by.pid and looks < _LOOKS and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
-        by, looks = listeners.other_end(connection, deadline), looks + 1
+        by, looks = _other_end(connection, port, deadline), looks + 1
     if by is None:
         raise ConnectionResetError
     if not by.pid and time.monotonic() >= deadline:
@@ -95,7 +97,7 @@ def see_again(connection: socket.socket, port: int) -> None:
     """
     by = None
     with suppress(OSError):  # it is closed on both sides
-        by = listeners.other_end(connection, 0.0)
+        by = _other_end(connection, port, 0.0)
     if by and by.pid:
         _require(by, port)
     elif stranger := on_port(port):
@@ -143,9 +145,14 @@ def held(name: str, port: int, by: Stranger) -> Finding:
     )
 
 
+def _other_end(connection: socket.socket, port: int, deadline: float) -> Listener | None:
+    return listeners.other_end(connection, deadline, first=_last.get(port, 0))
+
+
 def _require(by: Listener, port: int) -> None:
     for anew in (False, True):
         if by.within(_group(unit_of(port), anew)):
+            _last[port] = by.pid
             return
     raise NotTheUnit(known(by))
 

@@ -65,13 +65,14 @@ def on_port(port: int, proc: Path = Path("/proc"), *, address: str = "") -> list
 
 
 def other_end(
-    connection: socket.socket, deadline: float, proc: Path = Path("/proc")
+    connection: socket.socket, deadline: float, proc: Path = Path("/proc"), *, first: int = 0
 ) -> Listener | None:
-    """The process that has accepted a connection of ours; None when it is not on this machine.
+    """The process that has accepted a connection of ours; None when it is not on this machine or
+    has closed it.
 
-    Or when it has closed it.
     Waits until it has accepted it, or `deadline` (time.monotonic()); then `pid` is 0, as where the
-    process can't be seen. What is found holds for this connection, whoever listens by now.
+    process can't be seen. What is found holds for this connection, whoever listens by now. The
+    process `first` is looked at before all others, which saves time where it is the one.
     """
     if connection.family == socket.AF_UNIX:
         size = struct.calcsize("3i")
@@ -86,7 +87,9 @@ def other_end(
     if end is None:
         return None
     inode, user = end
-    return Listener() if inode == "0" else _accepted_by(user, _holders({f"socket:[{inode}]"}, proc))
+    if inode == "0":
+        return Listener()
+    return _accepted_by(user, _holders({f"socket:[{inode}]"}, proc, first))
 
 
 def _accepted_by(user: int, holders: Iterable[Listener]) -> Listener:
@@ -95,9 +98,12 @@ def _accepted_by(user: int, holders: Iterable[Listener]) -> Listener:
     A process can give its end to one of somebody else, to hide behind it. What root accepts it may
     hand to a service, though.
     """
-    found = list(holders)
-    own = [holder for holder in found if holder.user == user]
-    return next(iter(own or (found if user == 0 else [])), Listener(user=user))
+    handed_on = None
+    for holder in holders:
+        if holder.user == user:
+            return holder
+        handed_on = handed_on or holder
+    return handed_on if handed_on and user == 0 else Listener(user=user)
 
 
 def _end(local: tuple[str, int], remote: tuple[str, int], proc: Path) -> tuple[str, int] | None:
@@ -140,14 +146,17 @@ def _listening(port: int, proc: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _holders(sockets: set[str], proc: Path) -> Iterator[Listener]:
-    for process in proc.iterdir():
-        if not process.name.isdigit():
+def _holders(sockets: set[str], proc: Path, first: int = 0) -> Iterator[Listener]:
+    """Those that hold one of `sockets`; the process `first` is looked at before all others."""
+    # Without a Path for each, as there are some thousands.
+    for process in (*([str(first)] if first else []), *os.listdir(proc)):
+        if not process.isdigit():
             continue
+        folder = f"{proc}/{process}/fd"
         # It may end while we look, or be another user's.
         with suppress(OSError):
-            held = any(_target(entry) in sockets for entry in (process / "fd").iterdir())
-            if held and (found := _process(process)):
+            held = any(_target(f"{folder}/{entry}") in sockets for entry in os.listdir(folder))
+            if held and (found := _process(proc / process)):
                 yield found
 
 
@@ -169,7 +178,7 @@ def _process(process: Path) -> Listener | None:
     )
 
 
-def _target(entry: Path) -> str:
+def _target(entry: str) -> str:
     try:
         return os.readlink(entry)
     except OSError:
