@@ -11,8 +11,9 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.postgres_answers import row, rows
 from hx_gateway_db.postgres_authentication import LoginFailed
-from hx_gateway_db.postgres_facts import Facts, ask, findings
+from hx_gateway_db.postgres_facts import Facts, findings
 from hx_gateway_db.postgres_login import Connection, explained, login
+from hx_gateway_db.postgres_questions import ask
 from hx_gateway_db.postgres_reach import Reached, reach
 from hx_gateway_db.postgres_target import Target, identifier, schema_of, target_of
 from hx_gateway_db.settings import Postgres

@@ -153,8 +153,9 @@ def _answer(output: str) -> dict[str, list[str]]:
         answer = None
     if isinstance(answer, dict) and len(answer) == 1:
         ((key, sentences),) = answer.items()
-        if key in ("done", "failure") and isinstance(sentences, list):
-            return {key: [said(str(one), most=_LONGEST_SENTENCE) for one in sentences[:_MOST]]}
+        known = key in ("done", "failure") and isinstance(sentences, list)
+        if known and all(isinstance(one, str) for one in sentences):
+            return {key: [said(one, most=_LONGEST_SENTENCE) for one in sentences[:_MOST]]}
     return {"failure": ["making role and database came to no end: look at PostgreSQL's log."]}
 
 

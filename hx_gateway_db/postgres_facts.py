@@ -1,21 +1,17 @@
 """What a login to the database shows of it, and what that means for LiteLLM."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 from hx_gateway_db.findings import Cure, Finding, Level
-from hx_gateway_db.postgres_answers import row
-from hx_gateway_db.postgres_login import Connection, Nonsense
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import Postgres
 
 # LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
 _POOL = 10
-_OLDEST = 90600
+OLDEST = 90600
 _CLOCK_SECONDS = 60
 _EXPIRY_DAYS = 14
 _LONGEST_NAME = 63
@@ -34,55 +30,6 @@ _SUPPORTED_UNTIL = {
     18: date(2030, 11, 14),
 }
 _ADMINISTRATOR = Cure.POSTGRES_ADMINISTRATOR
-
-# Prisma qualifies its queries with the schema, so that the role's own search_path does not count.
-_RIGHTS = """
-WITH place AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %(schema)s),
-tables AS (
-    SELECT relname, relowner, relname LIKE 'LiteLLM\\_%%' OR relname = '_prisma_migrations' AS ours
-    FROM pg_class
-    WHERE relnamespace = (SELECT oid FROM place) AND relkind IN ('r', 'p')
-    AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
-)
-SELECT
-    current_setting('server_encoding'),
-    current_setting('transaction_read_only') = 'on',
-    pg_is_in_recovery(),
-    extract(epoch FROM clock_timestamp())::float8,
-    (SELECT CASE WHEN isfinite(rolvaliduntil) THEN extract(epoch FROM rolvaliduntil)::float8 END
-        FROM pg_roles WHERE rolname = current_user),
-    EXISTS (SELECT FROM place),
-    coalesce((SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
-        FROM place), has_database_privilege(current_database(), 'CREATE')),
-    coalesce(current_schema(), ''),
-    coalesce((SELECT min(pg_get_userbyid(relowner)) FROM tables
-        WHERE ours AND NOT pg_has_role(relowner, 'USAGE')), ''),
-    (SELECT count(*) FROM tables WHERE ours),
-    coalesce((SELECT min(relname) FROM tables WHERE NOT ours), '')
-"""
-_RIGHTS_TYPES = (str, bool, bool, float, float, bool, bool, str, str, int, str)
-
-# A role sees whose the other connections are, but where from of its own only: that will do.
-_SLOTS = """
-WITH me AS (SELECT oid, rolsuper, rolconnlimit FROM pg_roles WHERE rolname = current_user),
-here AS (SELECT oid, datconnlimit FROM pg_database WHERE datname = current_database())
-SELECT
-    current_setting('max_connections')::int - CASE WHEN (SELECT rolsuper FROM me) THEN 0 ELSE
-        current_setting('superuser_reserved_connections')::int
-        + coalesce(current_setting('reserved_connections', true), '0')::int END,
-    (SELECT CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END FROM me),
-    (SELECT CASE WHEN rolsuper THEN -1 ELSE datconnlimit END FROM me, here),
-    count(*),
-    count(*) FILTER (WHERE usesysid = (SELECT oid FROM me)),
-    count(*) FILTER (WHERE datid = (SELECT oid FROM here)),
-    count(*) FILTER (WHERE usesysid = (SELECT oid FROM me)
-        AND datid = (SELECT oid FROM here) AND client_addr IS NOT DISTINCT FROM inet_client_addr()
-        AND pid <> pg_backend_pid()),
-    count(*) FILTER (WHERE usesysid = (SELECT oid FROM me) AND datid = (SELECT oid FROM here)),
-    count(DISTINCT client_addr) FILTER (WHERE usesysid = (SELECT oid FROM me)
-        AND datid = (SELECT oid FROM here) AND client_addr IS DISTINCT FROM inet_client_addr())
-FROM pg_stat_activity WHERE datid IS NOT NULL
-"""
 
 
 @dataclass(frozen=True)
@@ -128,46 +75,10 @@ class Facts:
     slots: Slots | None = None
 
 
-def ask(connection: Connection, postgres: Postgres, seconds: float) -> Facts:
-    """Ask in one transaction, no statement for longer than `seconds`. Raises psycopg.Error."""
-    info = connection.info
-    version, announced = info.server_version, info.backend_pid
-    if version < _OLDEST:
-        return Facts(version, pooled=False)
-    # Not as a startup option, which PgBouncer refuses; and of a transaction, which it shares out.
-    row(
-        connection,
-        "SELECT set_config('statement_timeout', %s, true)",
-        [f"{seconds * 1000:.0f}"],
-        str,
-    )
-    pid = _complete(row(connection, "SELECT pg_backend_pid()", [], int))
-    before = time.time()
-    asked = row(connection, _RIGHTS, {"schema": schema_of(postgres)}, *_RIGHTS_TYPES)
-    after = time.time()
-    encoding, read_only, replica, clock, password_until, *rights = _complete(asked, but=4)
-    difference = _difference(clock, before, after)
-    pooled = pid[0] != announced
-    facts = Facts(
-        version, pooled, encoding, read_only, replica, difference, password_until, *rights
-    )
-    if pooled:
-        return facts
-    slots = _complete(row(connection, _SLOTS, [], *[int] * 9))
-    return replace(facts, slots=Slots(*slots))
-
-
-def _complete(values: tuple[Any, ...] | None, but: int = -1) -> tuple[Any, ...]:
-    """A row in which nothing is missing, except what may be at the position `but`."""
-    if values is None or None in (*values[: max(but, 0)], *values[but + 1 :]):
-        raise Nonsense("it leaves out what was asked for")
-    return values
-
-
 def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Finding]:
     """What the facts mean, each a finding."""
     yield _version(postgres, facts, now)
-    if facts.version < _OLDEST:
+    if facts.version < OLDEST:
         return
     yield _pooler(postgres, facts)
     yield _encoding(postgres, facts)
@@ -178,11 +89,6 @@ def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Findin
         yield _connections(postgres, facts.slots)
     yield _clock(postgres, facts)
     yield _password(postgres, facts, now)
-
-
-def _difference(clock: float, before: float, after: float) -> float:
-    """How far `clock` is outside of when it was read."""
-    return clock - after if clock > after else min(0.0, clock - before)
 
 
 def _said(postgres: Postgres, name: str) -> str:
@@ -214,7 +120,7 @@ def _release(version: int) -> str:
 
 def _version(postgres: Postgres, facts: Facts, now: datetime) -> Finding:
     what = f"{_place(postgres)} is version {_release(facts.version)}"
-    if facts.version < _OLDEST:
+    if facts.version < OLDEST:
         why = "Prisma, LiteLLM's way to the database, needs 9.6"
         return _finding(postgres, "version", Level.FAILED, what, why, "upgrade the server")
     until = _SUPPORTED_UNTIL.get(facts.version // 10000)

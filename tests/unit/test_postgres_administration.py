@@ -84,6 +84,7 @@ def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPa
         '{"done": 1}',
         '{"failure": {}}',
         '{"done": [], "more": []}',
+        '{"done": ["made it", 7]}',
         '{"other": []}',
         "[" * 60_000,
         '{"done": ' * 10_000,
@@ -97,10 +98,10 @@ def test_an_answer_that_is_none_is_a_refusal(monkeypatch: pytest.MonkeyPatch, ou
 
 
 def test_what_it_says_is_cut_and_made_printable(monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = json.dumps({"done": ["made\x1b]0;x\x07 it\nall" + "x" * 5000, 7, ["deep"]] + [""] * 100})
+    odd = json.dumps({"done": ["made\x1b]0;x\x07 it\nall" + "x" * 5000, *[""] * 100]})
     done = answered(monkeypatch, odd)
     assert len(done) <= 20 and max(map(len, done)) < 1100
-    assert done[0].startswith("made\ufffd]0;x\ufffd it all") and done[1] == "7"
+    assert done[0].startswith("made\ufffd]0;x\ufffd it all")
     with pytest.raises(Refused) as refusal:
         answered(monkeypatch, json.dumps({"failure": ["\x1b[2J", "sk-abcdefgh"]}))
     assert str(refusal.value) == "\ufffd[2J ***"
