@@ -1,13 +1,10 @@
 """What a stranger has said reaches no terminal through debconf but as text."""
 
-import pexpect
 import pytest
 
 from tests.package.debconf import Debconf
 from tests.package.test_debconf import (
     DATABASE,
-    DECISION,
-    FAILED_CHECK,
     HOST,
     WIRED,
     existing_database,
@@ -78,13 +75,3 @@ def test_an_answer_that_can_hold_a_password_is_not_repeated(debconf: Debconf, ba
     shown = dialog.before or ""
     assert "(not shown)" in shown and "geheim" not in shown.replace(bad, "", 1)
     dialog.close(force=True)
-
-
-def test_the_dialogs_are_those_that_are_looked_at(debconf: Debconf) -> None:
-    existing_database(debconf)
-    debconf.command_ends_with(3, found="failed postgres it is away.")
-    dialog = debconf.dialog()
-    dialog.expect(FAILED_CHECK)
-    assert "it is away" in (dialog.before or "") and DECISION not in (dialog.before or "")
-    dialog.sendline("6")
-    dialog.expect(pexpect.EOF)
