@@ -163,11 +163,21 @@ def test_what_is_made_of_another_user_s_clone_lies_in_it_as_that_user_s(
     assert list(victim.iterdir()) == []
 
 
+@pytest.fixture
+def slow_mkdir(ground: Path) -> Path:
+    """A folder with a mkdir that leaves time between what was before it and itself."""
+    program = ground / "slow/mkdir"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nsleep 0.2\nexec /usr/bin/mkdir "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 def test_a_link_that_is_put_in_the_way_again_and_again_leads_root_nowhere(
-    clone: Path, victim: Path
+    clone: Path, victim: Path, slow_mkdir: Path
 ) -> None:
     with at_work(clone, LINK_AGAIN, victim):
-        said = make(clone, "deb")
+        said = make(clone, "deb", PATH=f"{slow_mkdir}:{os.environ['PATH']}")
     assert list(victim.iterdir()) == []
     assert "exit status 0" in said or "can't be written here with the rights of" in said
 
