@@ -112,7 +112,7 @@ def redis(loot: Loot, more: str = "") -> _Talk:
         "INFO": f"${len(info)}\r\n{info}\r\n",
         "ACL GETUSER": "*-1\r\n",
         "CONFIG GET": "*2\r\n$7\r\naclfile\r\n$0\r\n\r\n",
-        "HELLO": "-ERR unknown command 'HELLO'\r\n",
+        "HELLO": "*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n",
     }
 
     def talk(connection: socket.socket) -> None:

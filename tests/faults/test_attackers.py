@@ -20,6 +20,7 @@ from tests.machine.installation import (
     preseed,
 )
 from tests.machine.machine import BASE, CONFIG_YAML, Machine
+from tests.machine.redis_servers import CERTIFICATES
 from tests.machine.test_prisma import AS_PIP_LEFT_IT, PREPARATIONS
 
 DEB = "/root/hx.deb"
@@ -27,7 +28,6 @@ INSTALL = f"apt-get install --yes {DEB}"
 REMOVE = f"apt-get remove --yes {COMMAND}"
 PURGE = f"apt-get purge --yes {COMMAND}"
 PASSWORD = "password-of-the-database"
-DATABASE = f"DATABASE=existing\nPG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\n"
 
 
 # On which release a sample is, every day the same.
@@ -48,11 +48,13 @@ def siege(machine: Machine, deb: Path, tally: Tally) -> Iterator[Siege]:
     siege.assert_attacked()
 
 
-def wire(siege: Siege) -> None:
+def wire(siege: Siege, **more: str) -> None:
     """A gateway with its database and Redis, as an administrator has it who knows of nothing."""
     machine = siege.machine
     make_database(machine, PASSWORD)
-    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+    answers = existing(PASSWORD, redis="true", redis_host="127.0.0.1", **more)
+    # A check of a busy host that takes too long is not what this is about.
+    preseed(machine, answers | {"check-failed": "continue"})
     machine.run(INSTALL.split(), env={"DEBIAN_FRONTEND": "noninteractive"})
 
 
@@ -113,7 +115,6 @@ def test_who_takes_a_port_of_the_gateway_is_told_no_key(siege: Siege, taken: str
     siege.attack(ORDINARY_USER, "http", "127.0.0.1", port, group=group)
     new = "next-password-of-the-database"
     siege.machine.psql(f"ALTER ROLE hx_gateway PASSWORD '{new}'")
-    # What a check sees in time is not what this is about.
     preseed(siege.machine, {"pg-pass": new, "check-failed": "continue"})
     said = siege.root(f"dpkg-reconfigure {COMMAND}", 900, statuses=range(10))
     siege.assert_attacked("port")
@@ -322,6 +323,7 @@ def test_what_is_put_into_a_preparation_hinders_nothing_and_stays_nobody_s(siege
         siege.entries.append(f"purged, and {PREPARATIONS} is there")
 
 
+AUTHORITY = BASE / "ca.pem"
 AUTHORITIES = {
     "a pipe": "mkfifo ca.pem",
     "a link to an endless file": "ln -s /dev/zero ca.pem",
@@ -334,14 +336,19 @@ AUTHORITIES = {
 @pytest.mark.parametrize("authority", AUTHORITIES)
 def test_a_file_of_authorities_is_not_read_without_an_end(siege: Siege, authority: str) -> None:
     start_redis_with_tls(siege.machine)
-    install_only(siege)
+    copy = ["install", "-m", "644", "/etc/ssl/certs/ssl-cert-snakeoil.pem", str(AUTHORITY)]
+    siege.machine.run(copy)
+    wire(siege, pg_sslmode="verify-ca", pg_sslrootcert=str(AUTHORITY))
     siege.take_the_gateway()
-    siege.as_user(GATEWAY_USER, f"cd {BASE}; {AUTHORITIES[authority]}")
-    by_redis = f"{DATABASE}{TLS_REDIS}REDIS_CACERT={BASE}/ca.pem\n"
-    by_postgres = f"{DATABASE}PG_SSLMODE=verify-full\nPG_SSLROOTCERT={BASE}/ca.pem\n"
-    for answers in (by_redis, by_postgres):
-        siege.root(f"{COMMAND} check --answers -", 60, answers=answers)
-        siege.root(f"{COMMAND} apply --answers -", 120, answers=answers)
+    siege.as_user(GATEWAY_USER, f"cd {BASE}; rm ca.pem; {AUTHORITIES[authority]}")
+    by_redis = TLS_REDIS.replace(f"{CERTIFICATES}/authority.pem", str(AUTHORITY))
+    siege.root(f"{COMMAND} check --answers -", 60, answers=by_redis)
+    siege.root(f"{COMMAND} verify", 60)
+    siege.root(f"{COMMAND} status", 30)
+    siege.root(f"{COMMAND} provision --answers -", 90, answers=ADMINISTRATOR)
+    siege.root(f"{COMMAND} apply --anyway --answers -", 240, answers="DISABLE_ADMIN_UI=false\n")
+    siege.root(REMOVE, 300, statuses=[0])
+    siege.expect_package("config-files")
 
 
 # Passwords on the wire
