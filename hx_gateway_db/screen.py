@@ -9,8 +9,6 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
-from hx_gateway_db.redaction import beginning, printable
-
 # Where less is left for the text beside what names it, it goes below.
 _NARROWEST_TEXT = 30
 # Of a terminal that does not say, as one on a serial line.
@@ -36,10 +34,8 @@ def write(stream: TextIO, text: str, *, exact: bool = False, flush: bool = False
     person that looks.
     """
     if not isinstance(text, Drawn):
-        if exact and not stream.isatty():
-            text = printable(text, exact=True)
-        else:
-            text = "\n".join(printable(beginning(line, _LONGEST)) for line in text.split("\n"))
+        exact = exact and not stream.isatty()
+        text = _plain(text, exact) if exact else "\n".join(map(_plain, text.split("\n")))
     stream.write(text)
     if flush:
         stream.flush()
@@ -67,8 +63,13 @@ def replaced(before: str, text: str) -> Drawn:
     return Drawn(f"{blank}{_plain(text)}")
 
 
-def _plain(line: str) -> str:
-    return line if isinstance(line, Drawn) else printable(beginning(line, _LONGEST))
+def _plain(text: str, exact: bool = False) -> str:
+    # Here, as --help needs nothing of it.
+    from hx_gateway_db.redaction import beginning, printable
+
+    if isinstance(text, Drawn):
+        return text
+    return printable(text, exact=True) if exact else printable(beginning(text, _LONGEST))
 
 
 def prepare(stream: TextIO) -> None:
