@@ -1,8 +1,10 @@
 """The command hx-gateway-db: its command line, and the help for it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hx_gateway_db import __doc__ as summary
 from hx_gateway_db.help_text import HelpFormatter
@@ -95,8 +97,17 @@ def _root(text: str) -> Path:
     return path
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help and complaints, which repeat what was typed, go to the one writer."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        from hx_gateway_db import screen
+
+        screen.write(file or sys.stderr, message)
+
+
 def new_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="hx-gateway-db",
         description=summary,
         epilog=_EPILOG,

@@ -136,6 +136,24 @@ def test_a_venv_without_the_package_prisma_is_told_how_to_get_it(machine: Machin
     assert found.levels("gateway.prisma-engine") == ["skipped"]
 
 
+def test_what_the_gateway_s_own_python_prints_is_no_command_for_root(machine: Machine) -> None:
+    answer = {"installed": False, "python": "bash -c id #", "requirement": "prisma;id"}
+    evil = f"#!/bin/sh\ncat >/dev/null\necho '{json.dumps(answer)}'\n"
+    with moved_away(machine, str(PYTHON)):
+        machine.write(str(PYTHON), evil)
+        machine.run(["chmod", "755", str(PYTHON)])
+        machine.run(["chown", "hx-gateway:", str(PYTHON)])
+        found = inspect(machine)
+        machine.run(["rm", str(PYTHON)])
+    cure = found.said("gateway.prisma-client").partition("database then): ")[2]
+    command = f"runuser -u hx-gateway --pty -- {PYTHON} -m pip install prisma"
+    assert cure == f"run '{command}'."
+    # What it is run for, without the network that pip needs.
+    asked = command.replace("-m pip install prisma", "-c 'import os; print(os.getuid())'")
+    uid = machine.run(["id", "-u", "hx-gateway"]).stdout.strip()
+    assert machine.run(["sh", "-c", asked]).stdout.strip() == uid
+
+
 def test_a_client_that_was_never_generated_is_found(machine: Machine) -> None:
     with moved_away(machine, f"{site_packages(machine)}/prisma/client.py"):
         found = inspect(machine)

@@ -819,3 +819,20 @@ def test_a_gateway_that_was_wired_by_hand_is_taken_over_without_a_changed_byte(
     assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()
     assert (root / ENV).read_bytes() == before[ENV]
     assert "disable_spend_logs: true\n" in (root / CONFIG).read_text()
+
+
+def test_an_escape_sequence_in_gateway_env_is_shown_to_nobody(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    env = root / ENV
+    env.write_text(env.read_text().replace("//hx_gateway:", "//hx%1b%5d0;owned%07%c2%9bx:"))
+    for command in (("answers",), ("answers", "--json"), ("status",), ("plan",)):
+        _, out, err = run(*command)
+        assert not set(out + err) & set("\x1b\x07\x9b")
+    assert "PG_USER contains a control character" in run("status")[1]
+
+
+def test_a_url_in_place_of_a_host_is_not_repeated(root: Path, run: Run) -> None:
+    before = snapshot(root)
+    status, out, err = run("apply", answers="PG_HOST=postgresql://u:geheim@db1/d\nPG_PASS=x\n")
+    assert status == 2 and "whole URL" in err and "geheim" not in out + err
+    assert snapshot(root) == before

@@ -19,6 +19,7 @@ _IN_A_FINDING = 5
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
+    "answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
     "gateway_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
     "gateway_overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
@@ -31,6 +32,7 @@ KNOWN = {
     "redis_errors": {"answers", "address"},
     "redis_server": {"redis.port"},
     "refusals": {"entry"},
+    "settings": {"', '.join(SSL_MODES)"},
     "spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "unit_checks": {"short", "read_log"},
 }
