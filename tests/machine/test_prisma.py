@@ -275,7 +275,7 @@ def test_an_apply_refuses_or_prepares_and_a_rollback_takes_it_all_away(machine: 
 
 # What a gateway that has been broken into has in the place of its own command `prisma`.
 HOSTILE = """#!/bin/sh
-{evil}
+if [ "$1" = generate ]; then cd "$(dirname "$3")/.." && ({evil}); fi
 exec {tools}/prisma.real "$@"
 """
 # Below the folder that the client is generated into; its path is longer than any may be.
@@ -289,12 +289,19 @@ for _ in range(1500):
 """
 
 
+@pytest.fixture
+def served(machine: Machine) -> Machine:
+    """The machine while npm's registry and Prisma's mirror are there."""
+    if not machine.is_active("prisma-server"):
+        serve_packages(machine)
+    return machine
+
+
 def generate(machine: Machine, evil: str, env: dict[str, str]) -> list[str] | str:
     """Prepare with a hostile `prisma`, which runs `evil` in the folder that it generates into."""
     tools = f"{GATEWAY}/venv/bin"
     wire(machine)
     machine.run(["mv", f"{tools}/prisma", f"{tools}/prisma.real"])
-    evil = f'cd "$(dirname "$4")"/.. && ({evil})' if evil else ":"
     machine.write(f"{tools}/prisma", HOSTILE.format(evil=evil, tools=tools), mode=0o755)
     try:
         return prepare(machine, FROM_SERVER | env)[0]
@@ -312,14 +319,16 @@ def generate(machine: Machine, evil: str, env: dict[str, str]) -> list[str] | st
     ],
 )
 def test_what_a_broken_into_gateway_generates_is_refused_in_a_sentence_and_leaves_nothing(
-    machine: Machine, evil: str, reason: str
+    served: Machine, evil: str, reason: str
 ) -> None:
+    machine = served
     refused = generate(machine, evil, {})
     assert refused == f"Prisma's client as it was generated is not taken over: {reason}"
     assert prepared(machine) == []
 
 
-def test_no_login_of_root_s_reaches_the_gateway_s_user(machine: Machine) -> None:
+def test_no_login_of_root_s_reaches_the_gateway_s_user(served: Machine) -> None:
+    machine = served
     proxies = {"https_proxy": "http://root:geheim@127.0.0.1:9", "no_proxy": "127.0.0.1"}
     lines = generate(machine, "mkdir -p client && env >client/told && ls >>client/told", proxies)
     assert not isinstance(lines, str), lines
@@ -332,11 +341,12 @@ def test_no_login_of_root_s_reaches_the_gateway_s_user(machine: Machine) -> None
 
 @pytest.mark.parametrize("folder", ["/var/lib/hx-gateway-db/prisma", f"{PREPARATIONS}/0a/client"])
 def test_nested_folders_keep_nobody_from_applying_or_removing(
-    machine: Machine, folder: str
+    served: Machine, folder: str
 ) -> None:
+    machine = served
     nest = ["python3", "-c", NEST, folder]
     answers = "PG_HOST=127.0.0.1\nPG_PASS=geheim\n"
-    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma"]
+    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma", "--anyway"]
     machine.run(nest)
     done = machine.run(apply, input=answers, env=FROM_SERVER, check=False)
     assert done.returncode == 0, done.stderr
@@ -346,11 +356,12 @@ def test_nested_folders_keep_nobody_from_applying_or_removing(
 
 
 def test_nested_folders_keep_nobody_from_removing_and_purging_the_package(
-    machine: Machine,
+    served: Machine,
 ) -> None:
+    machine = served
     work = "/var/lib/hx-gateway-db/prisma"
     answers = "PG_HOST=127.0.0.1\nPG_PASS=geheim\n"
-    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma"]
+    apply = ["hx-gateway-db", "apply", "--answers", "-", "--prepare-prisma", "--anyway"]
     machine.run(apply, input=answers, env=FROM_SERVER)
     machine.run(["python3", "-c", NEST, work])
     machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"])
