@@ -1,10 +1,9 @@
 """The command hx-gateway-db: its command line, and the help for it."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from hx_gateway_db import __doc__ as summary
 from hx_gateway_db.help_text import HelpFormatter
@@ -98,12 +97,13 @@ def _root(text: str) -> Path:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help and complaints, which repeat what was typed, go to the one writer."""
+    """A parser whose complaints, which repeat what was typed, are but text to a terminal."""
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        from hx_gateway_db import screen
+    def error(self, message: str) -> NoReturn:
+        # Not before: --help needs nothing of it.
+        from hx_gateway_db.redaction import printable
 
-        screen.write(file or sys.stderr, message)
+        super().error(printable(message))
 
 
 def new_parser() -> argparse.ArgumentParser:

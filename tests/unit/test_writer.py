@@ -10,6 +10,7 @@ import pytest
 
 import hx_gateway_db
 from hx_gateway_db import commands, screen
+from hx_gateway_db.cli import main
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.verify import Row
 from hx_gateway_db.verify_table import row_lines
@@ -112,3 +113,10 @@ def test_a_traceback_holds_no_secret_and_no_endless_line(monkeypatch: pytest.Mon
     error = ValueError(f"{'x' * 299}geheim{'y' * 10_000_000} {HOSTILE}")
     text = commands._traceback(error, SimpleNamespace())  # type: ignore[arg-type]
     assert "Error: xxx" in text and "geh" not in text and len(text) < 1000
+
+
+def test_a_complaint_of_the_command_line_is_just_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--root", HOSTILE.replace("\ud800", ""), "status"])
+    said = capsys.readouterr().err
+    assert "owned" in said and not set(said) & set("\x1b\x9b\u202e\x07\r\x08")
