@@ -4,7 +4,7 @@ from setuptools import setup
 
 setup(
     name="hx_gateway_db",
-    version="0.1.0",
+    version="0.2.0",
     description="wire an HX LiteLLM gateway to PostgreSQL and Redis",
     long_description="""\
 Gives a DB-less LiteLLM gateway of the HX infrastructure its database: asks
