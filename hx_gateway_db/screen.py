@@ -9,8 +9,6 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
-from hx_gateway_db.redaction import beginning, printable
-
 # Where less is left for the text beside what names it, it goes below.
 _NARROWEST_TEXT = 30
 # Of a terminal that does not say, as one on a serial line.
@@ -37,9 +35,9 @@ def write(stream: TextIO, text: str, *, exact: bool = False, flush: bool = False
     """
     if not isinstance(text, Drawn):
         if exact and not stream.isatty():
-            text = printable(text, exact=True)
+            text = _exact(text)
         else:
-            text = "\n".join(printable(beginning(line, _LONGEST)) for line in text.split("\n"))
+            text = "\n".join(map(_plain, text.split("\n")))
     stream.write(text)
     if flush:
         stream.flush()
@@ -68,7 +66,15 @@ def replaced(before: str, text: str) -> Drawn:
 
 
 def _plain(line: str) -> str:
+    from hx_gateway_db.redaction import beginning, printable  # --help needs nothing of it
+
     return line if isinstance(line, Drawn) else printable(beginning(line, _LONGEST))
+
+
+def _exact(text: str) -> str:
+    from hx_gateway_db.redaction import printable
+
+    return printable(text, exact=True)
 
 
 def prepare(stream: TextIO) -> None:
