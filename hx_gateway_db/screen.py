@@ -34,8 +34,10 @@ def write(stream: TextIO, text: str, *, exact: bool = False, flush: bool = False
     person that looks.
     """
     if not isinstance(text, Drawn):
-        exact = exact and not stream.isatty()
-        text = _plain(text, exact) if exact else "\n".join(map(_plain, text.split("\n")))
+        if exact and not stream.isatty():
+            text = _exact(text)
+        else:
+            text = "\n".join(map(_plain, text.split("\n")))
     stream.write(text)
     if flush:
         stream.flush()
@@ -63,13 +65,16 @@ def replaced(before: str, text: str) -> Drawn:
     return Drawn(f"{blank}{_plain(text)}")
 
 
-def _plain(text: str, exact: bool = False) -> str:
-    # Here, as --help needs nothing of it.
-    from hx_gateway_db.redaction import beginning, printable
+def _plain(line: str) -> str:
+    from hx_gateway_db.redaction import beginning, printable  # --help needs nothing of it
 
-    if isinstance(text, Drawn):
-        return text
-    return printable(text, exact=True) if exact else printable(beginning(text, _LONGEST))
+    return line if isinstance(line, Drawn) else printable(beginning(line, _LONGEST))
+
+
+def _exact(text: str) -> str:
+    from hx_gateway_db.redaction import printable
+
+    return printable(text, exact=True)
 
 
 def prepare(stream: TextIO) -> None:
