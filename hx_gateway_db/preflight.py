@@ -11,8 +11,8 @@ from hx_gateway_db.host import Host
 from hx_gateway_db.plan import plan_apply
 from hx_gateway_db.settings import Settings
 
-# More than each of the checks takes with its own limits.
-_SECONDS = 30.0
+# More than each of the checks takes with its own limits, of which Prisma's 45 s is the longest.
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def inspect(
     moved_from: Host | None = None,
     prisma: Mapping[str, str] | None = None,
 ) -> Inspection:
-    """Look at servers, files and the gateway's own host, all at once and within 30 seconds.
+    """Look at servers, files and the gateway's own host, all at once and within a minute.
 
     `prisma` is the environment that LiteLLM's unit is about to get for a prepared client.
     """
