@@ -46,7 +46,7 @@ check: $(VENV)/ready ## The tests that take seconds and need no root
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	shellcheck $(SHELL_SCRIPTS)
-	$(PYTHON) -m pytest -q tests/unit --cov --cov-report=term:skip-covered
+	$(PYTHON) -m pytest -q --numprocesses auto tests/unit --cov --cov-report=term:skip-covered
 
 test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check

@@ -37,7 +37,7 @@ PIECES = (
     *('"GET / HTTP/1.', "9", "status=", " ; argv[]=", "{ path= ; argv[]=", "DATABASE_URL=x\n"),
 )
 SIZES = (128, 1024, 4096)
-YAML_SIZES = (4096, 32768)
+YAML_SIZES = (2048, 12288)
 
 
 def merged(text: str) -> object:
