@@ -19,17 +19,20 @@ _IN_A_FINDING = 5
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
+    "answerer": {"unit.removesuffix('.service')"},
     "answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
     "gateway_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
     "gateway_overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
-    "gateway_ports": {"unit", "port", "by.unit", "by.pid"},
-    "postgres_errors": {"target.user_answer", "target.ca_file"},
+    "gateway_ports": {"unit", "port", "by.ending"},
+    "postgres_errors": {"target.address", "file"},
+    "postgres_explanations": {"target.user_answer"},
     "postgres_facts": {
-        *("cure", "role", "quoted", "owner", "identifier(user)", "identifier(postgres.database)"),
-        *("max(1, room // gateways)", "said(facts.foreign_owner)"),
+        *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
+        "max(1, room // gateways)",
     },
     "redis_errors": {"answers", "address"},
+    "redis_peer": {"print_it", "redis.port"},
     "redis_server": {"redis.port"},
     "refusals": {"entry"},
     "settings": {"', '.join(SSL_MODES)"},
