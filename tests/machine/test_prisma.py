@@ -340,9 +340,7 @@ def test_no_login_of_root_s_reaches_the_gateway_s_user(served: Machine) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/hx-gateway-db/prisma", f"{PREPARATIONS}/0a/client"])
-def test_nested_folders_keep_nobody_from_applying_or_removing(
-    served: Machine, folder: str
-) -> None:
+def test_nested_folders_keep_nobody_from_applying_or_removing(served: Machine, folder: str) -> None:
     machine = served
     nest = ["python3", "-c", NEST, folder]
     answers = "PG_HOST=127.0.0.1\nPG_PASS=geheim\n"
