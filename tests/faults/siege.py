@@ -89,7 +89,9 @@ class Siege:
 
     def take_the_gateway(self) -> None:
         """Give the gateway's user all of BASE, and have its programs do what it likes."""
-        self.machine.run(["chown", "--recursive", f"{GATEWAY_USER}:{GATEWAY_USER}", str(BASE)])
+        # What root has put there since, an attacker could not make its own.
+        chown = ["-exec", "chown", "--no-dereference", f"{GATEWAY_USER}:{GATEWAY_USER}", "{}", "+"]
+        self.machine.run(["find", str(BASE), "!", "-name", "gateway.env", *chown])
         text = Path(hostile_service.__file__).read_text()
         for name in ("litellm", "uvicorn"):
             program = VENV / "bin" / name
