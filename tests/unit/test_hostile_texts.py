@@ -37,7 +37,8 @@ PIECES = (
     *('"GET / HTTP/1.', "9", "status=", " ; argv[]=", "{ path= ; argv[]=", "DATABASE_URL=x\n"),
 )
 SIZES = (128, 1024, 4096)
-YAML_SIZES = (2048, 12288)
+# Smaller ones are what a text costs at all, and where PyYAML reads it in pieces.
+YAML_SIZES = (4096, 32768)
 
 
 def merged(text: str) -> object:
@@ -110,12 +111,10 @@ YAML: dict[str, tuple[bytes, bytes, bytes]] = {
     "no text": (b"", b"\xff", b""),
 }
 PRESENT = Present(Origin(KEYS, ""), wired=True, use=RedisUse())
+# Between them they look up, edit and restore, as the others do.
 FUNCTIONS: dict[str, Callable[[bytes], object]] = {
     "wired": lambda text: config_yaml.wired(text, RedisUse(Cache(), True), Present()),
     "unwired": lambda text: config_yaml.unwired(text, PRESENT),
-    "pristine": lambda text: config_yaml.pristine(text, PRESENT),
-    "as_before": lambda text: config_yaml.as_before(text, KEYS),
-    "rate_limit": config_yaml.rate_limit,
 }
 
 
