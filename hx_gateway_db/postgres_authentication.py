@@ -7,8 +7,10 @@ that a server sends, each is as long and they are as many as an honest one's cou
 
 import hashlib
 import struct
+import time
 from collections.abc import Iterator
 
+from hx_gateway_db import listeners
 from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres_channel import Channel, HungUp, NotTheProtocol
@@ -22,6 +24,8 @@ from hx_gateway_db.postgres_scram import (
     end_point,
 )
 from hx_gateway_db.postgres_target import Target
+from hx_gateway_db.redaction import said
+from hx_gateway_db.server_process import objection, user_name
 
 _VERSION = 3 << 16
 # Authentication requests: PostgreSQL's manual, Message Formats.
@@ -29,7 +33,7 @@ _OK, _CLEAR_TEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _MOST_BYTES = 64 * 1024
 # A server reports some fifteen parameters.
 _MOST_MESSAGES = 200
-_TEXT = 2000
+_TEXT, _NAME = 2000, 40
 
 
 class LoginFailed(Exception):
@@ -100,10 +104,20 @@ class _Login:
         if not (channel.verified or channel.loopback):
             how = "in clear text" if request == _CLEAR_TEXT else "as MD5"
             raise LoginFailed(finding=errors.asks_for_the_password(target, how))
+        if not channel.verified:
+            self._look_who_asks()
         answer = password = self._password().encode()
         if request == _MD5:
             answer = b"md5" + _md5(_md5(password + target.user.encode()) + content)
         channel.send(_message(b"p", answer + b"\0"))
+
+    def _look_who_asks(self) -> None:
+        """On this host the password goes to no ordinary user, nor to the gateway."""
+        by = listeners.other_end(self._channel.socket, time.monotonic())
+        if by and (why := objection(by)):
+            name = said(by.name, most=_NAME) or "a process"
+            who = f"{name} ({by.pid}) of the user {user_name(by.user)}"
+            raise LoginFailed(finding=errors.asked_by_a_stranger(self._target, who, why))
 
     def _prove(self, offered: bytes) -> None:
         channel = self._channel

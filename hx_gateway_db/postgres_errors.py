@@ -228,6 +228,18 @@ def asks_for_the_password(target: Target, how: str) -> Finding:
     )
 
 
+def asked_by_a_stranger(target: Target, process: str, why: str) -> Finding:
+    """On this host, who asks for the password itself is no server of this system."""
+    return failed(
+        target,
+        LOGIN,
+        f"who answers as {target.place}, and asks for the password of {target.user} itself, is"
+        f" {process}",
+        why,
+        "stop that if it does not belong there, and start PostgreSQL as a service of this system",
+    )
+
+
 def administrator_unencrypted(target: Target) -> Finding:
     """An administrator's login to another host that would go there unencrypted."""
     return failed(

@@ -3,31 +3,24 @@
 While a Redis of this machine is down, anybody here can listen on its port.
 """
 
-import os
-import pwd
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from redis import exceptions
 
-from hx_gateway_db import listeners, services
+from hx_gateway_db import listeners
 from hx_gateway_db.findings import Finding
-from hx_gateway_db.layout import GATEWAY_GROUP, UNITS
 from hx_gateway_db.listeners import Listener
 from hx_gateway_db.redaction import said
 from hx_gateway_db.redis_conf import Secret
 from hx_gateway_db.redis_findings import Withheld, finding, place
 from hx_gateway_db.redis_line import ANSWER_SECONDS
-from hx_gateway_db.services import ServiceFailed
+from hx_gateway_db.server_process import objection, user_name
 from hx_gateway_db.settings import Redis
 
-_FIRST_ORDINARY_USER = 1000
-# systemd's, for services (DynamicUser= in systemd.exec(5)).
-_DYNAMIC_USERS = range(61184, 65520)
 _NAME_CHARACTERS = 40
 
 
@@ -84,7 +77,7 @@ def for_the_gateway(redis: Redis) -> Rule:
 
     def rule(peer: Peer) -> None:
         for process in peer.processes:
-            if why := _no_server(process):
+            if why := objection(process):
                 raise Withheld(_withheld(redis, process, why))
 
     return rule
@@ -135,41 +128,10 @@ def _has_spoken(line: socket.socket) -> bool:
     return True
 
 
-def _no_server(process: Listener) -> str:
-    """Why this process can't be a server that is told a password; empty when it can."""
-    ordinary = process.user >= _FIRST_ORDINARY_USER and process.user not in _DYNAMIC_USERS
-    if ordinary and process.user != os.geteuid():
-        return "a process of an ordinary user would get to know the password"
-    if _is_the_gateway(process):
-        return "a process of the gateway's own is no Redis"
-    return ""
-
-
-def _is_the_gateway(process: Listener) -> bool:
-    """Whether it is in one of the gateway's units, or of a user whom one of those runs as."""
-    users = {GATEWAY_GROUP}
-    for unit in UNITS if services.available() else ():
-        with suppress(ServiceFailed):
-            known = dict(services.properties(unit, ("ControlGroup", "User")))
-            if process.within(known.get("ControlGroup", "")):
-                return True
-            users.add(known.get("User", ""))
-    return process.user in _numbers(users)
-
-
-def _numbers(users: Iterable[str]) -> Iterator[int]:
-    """The ids of those who are there; root is not the gateway's alone."""
-    for name in users:
-        with suppress(KeyError, ValueError):
-            number = int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
-            if number:
-                yield number
-
-
 def _withheld(redis: Redis, process: Listener, why: str) -> Finding:
     number = f" ({process.pid})" if process.pid else ""
     name = f" {said(process.name, most=_NAME_CHARACTERS)}" if process.name else ""
-    owner = f" of the user {_user_name(process.user)}" if process.user >= 0 else " out of sight"
+    owner = f" of the user {user_name(process.user)}" if process.user >= 0 else " out of sight"
     which = f"the process{name}{number}" if name else "a process"
     return finding(
         redis,
@@ -179,13 +141,6 @@ def _withheld(redis: Redis, process: Listener, why: str) -> Finding:
         "stop it if it does not belong there, and start Redis as a service of this system; who"
         f" listens is shown by: ss -ltnp 'sport = :{redis.port}'",
     )
-
-
-def _user_name(user: int) -> str:
-    try:
-        return said(pwd.getpwuid(user).pw_name, most=_NAME_CHARACTERS)
-    except KeyError:
-        return str(user)
 
 
 def _in_the_open(redis: Redis) -> Finding:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hx_gateway_db import listeners
+from hx_gateway_db.listeners import Listener
 from hx_gateway_db.postgres_authentication import LoginFailed, log_in
 from hx_gateway_db.postgres_certificates import trusted
 from hx_gateway_db.postgres_channel import Channel
@@ -133,6 +135,19 @@ def test_on_this_host_an_old_server_gets_what_it_asks_for(address: str) -> None:
 
     attempt = Attempt(script, address)
     assert attempt.told and attempt.greeting == GREETING
+
+
+@pytest.mark.parametrize("demand", [CLEAR_TEXT, MD5])
+def test_on_this_host_an_ordinary_user_who_asks_gets_nothing(
+    demand: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Listener(8, "python\x1b[31m3", "/user.slice/x.scope", 4242)
+    monkeypatch.setattr(listeners, "other_end", lambda line, deadline: stranger)
+    attempt = Attempt(demanding(demand), HERE)
+    assert len(attempt.heard) == 2, "the startup message alone: its length and its content"
+    assert "asks for the password of hx itself, is python" in attempt.sentence
+    assert "(8) of the user 4242" in attempt.sentence
+    assert "\x1b" not in attempt.sentence
 
 
 @pytest.mark.parametrize("address", ["::ffff:192.0.2.7", "fe80::1", "10.0.0.1", "128.0.0.1"])

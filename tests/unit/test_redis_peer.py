@@ -79,7 +79,7 @@ def test_an_ordinary_user_s_process_is_not() -> None:
 def test_the_gateway_s_own_process_is_not() -> None:
     for process in (Listener(5, "sh", f"{GROUP}/sub", 0), Listener(5, "sh", "/", 997)):
         said = refusal(for_the_gateway(REDIS), Peer(True, False, process))
-        assert "a process of the gateway's own is no Redis" in said
+        assert "a process of the gateway's own is no server" in said
     namesake = Listener(5, "redis-server", f"/system.slice/{LITELLM_UNIT}", 110)
     for_the_gateway(REDIS)(Peer(True, False, namesake))
 
