@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -266,6 +267,15 @@ def test_nothing_is_left_of_a_connection() -> None:
     assert b"X" in server.heard, "the server knows that this was the end"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is one also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_loses_patience_is_let_go() -> None:
     def script(client: Client) -> None:
         client.hear_start()
