@@ -18,7 +18,10 @@ from tests.machine.machine import Machine
 SAMPLE_RELEASE = "trixie"
 TRACE = "/run/traced"
 CALLS = "setsid,setuid,setreuid,setresuid,setgroups,execve,ioctl"
-STRACE = ("strace", "--follow-forks", "-qq", f"--trace={CALLS}", f"--output={TRACE}")
+STRACE = (
+    *("strace", "--follow-forks", "--seccomp-bpf", "-qq"),
+    *(f"--trace={CALLS}", f"--output={TRACE}"),
+)
 # Of those with several users, the effective one is the second.
 _CALL = re.compile(r"^(?P<pid>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
 _RESUMED = re.compile(r"^(?P<pid>\d+) +<\.\.\. (?P<name>\w+) resumed>(?P<rest>.*)")
@@ -91,11 +94,12 @@ def test_each_change_of_user_comes_after_a_new_session(installed: Machine, tally
     exposed: dict[str, list[str]] = {}
     changed: dict[str, int] = {}
     commands = {
-        "provision": ([COMMAND, "provision", "--answers", "-"], LOCAL),
         "apply": ([COMMAND, "apply", "--answers", "-"], LOCAL),
+        "provision": ([COMMAND, "provision", "--answers", "-"], LOCAL),
         "check": ([COMMAND, "check", "--answers", "-"], TLS_REDIS),
         "verify": ([COMMAND, "verify"], ""),
-        "purge": (["apt-get", "purge", "--yes", COMMAND], ""),
+        # Not by apt, which becomes a user of its own to download.
+        "purge": (["dpkg", "--purge", COMMAND], ""),
     }
     preseed(machine, {"drop": "true"})
     for name, (argv, answers) in commands.items():

@@ -315,7 +315,7 @@ def generate(machine: Machine, evil: str, env: dict[str, str]) -> list[str] | st
         (f"python3 -c '{NEST}' client", "its folders are nested more than 64 deep."),
         ("mkdir -p client && mkfifo client/pipe", "client/pipe is no plain file."),
         ("mkdir -p client && truncate -s 4G client/sparse", "it is larger than 1024 MiB."),
-        ("mkdir -p client && ln -s /opt client/link", "client/link is a link out of it."),
+        ("mkdir -p client && ln -s /tmp client/link", "client/link is a link out of it."),
     ],
 )
 def test_what_a_broken_into_gateway_generates_is_refused_in_a_sentence_and_leaves_nothing(
