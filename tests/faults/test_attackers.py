@@ -179,8 +179,8 @@ def test_what_a_redis_says_of_itself_is_not_believed(siege: Siege, lie: str) -> 
 
 STRANGE_PORT = 5999
 OWN_ENV = f"""DATABASE_URL=postgresql://hx_gateway:x@127.0.0.1:{STRANGE_PORT}/hx_gateway
-REDIS_URL=redis://%1b]0;entered%07:x@127.0.0.1:6379/0
-LITELLM_REDIS_URL=redis://%1b]0;entered%07:x@127.0.0.1:6379/0
+REDIS_URL=redis://%1b%5d0;entered%07:x@127.0.0.1:6379/0
+LITELLM_REDIS_URL=redis://%1b%5d0;entered%07:x@127.0.0.1:6379/0
 HX_NOTE="\x1b]0;entered\x07"
 """
 ADMINISTRATOR = "PG_ADMIN_USER=boss\nPG_ADMIN_PASS=password-of-the-boss\n"
@@ -199,8 +199,8 @@ def test_a_gateway_env_of_the_gateway_s_user_leads_nobody_anywhere(siege: Siege)
         siege.root(f"{COMMAND} {command}", 60)
     siege.root(f"{COMMAND} provision --answers -", 60, answers=ADMINISTRATOR)
     siege.root(f"{COMMAND} apply --answers -", 120, answers=ADMINISTRATOR)
-    shown = {"DEBIAN_FRONTEND": "readline", "DEBIAN_PRIORITY": "low"}
-    siege.root(f"yes '' | dpkg-reconfigure {COMMAND}", 300, env=shown, statuses=range(256))
+    shown = {"DEBIAN_FRONTEND": "noninteractive"}
+    siege.root(f"dpkg-reconfigure {COMMAND}", 300, env=shown, statuses=range(256))
     siege.root(REMOVE, 300, statuses=[0])
     siege.expect_package("config-files")
 
