@@ -43,18 +43,20 @@ def captured(
     *,
     input: str = "",
     most: int = MOST,
+    together: bool = False,
     waiting: Callable[[float], None] = lambda seconds: None,
 ) -> Ended:
     """Run `command` with `input`, for `seconds` at most; of each output, `most` bytes are kept.
 
-    `environment` is ours if it is None. `waiting` is called with the seconds so far. Raises
-    subprocess.TimeoutExpired, and OSError when it can't be run.
+    `environment` is ours if it is None. `together`: both outputs are one, in their order.
+    `waiting` is called with the seconds so far. Raises subprocess.TimeoutExpired, and OSError when
+    it can't be run.
     """
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT if together else subprocess.PIPE,
         env=environment,
     )
     return _communicated(process, process.kill, command, input.encode(), seconds, most, waiting)
@@ -154,13 +156,14 @@ def _talk(
     clock: _Clock,
 ) -> None:
     """Feed and read a process until its pipes are closed, or it has ended, or said too much."""
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin and process.stdout
     os.set_blocking(process.stdin.fileno(), False)
     ended_at = 0.0
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdin, selectors.EVENT_WRITE)
         selector.register(process.stdout, selectors.EVENT_READ, output)
-        selector.register(process.stderr, selectors.EVENT_READ, errors)
+        if process.stderr:
+            selector.register(process.stderr, selectors.EVENT_READ, errors)
         while selector.get_map() and max(len(output), len(errors)) <= most:
             clock.tick()
             if process.poll() is not None:

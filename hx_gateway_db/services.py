@@ -146,7 +146,9 @@ def run_beside(
     options = [f"--property={key}={value}" for key, value in (*settings, *limits)]
     run = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={name}", *options]
     try:
-        ended = captured([*run, "--", *command], seconds, input=program, waiting=waiting)
+        ended = captured(
+            [*run, "--", *command], seconds, input=program, together=True, waiting=waiting
+        )
         if ended.cut:
             raise ServiceFailed(f"'{command[0]}' printed more than {MOST // 2**20} MiB.")
         return ended
