@@ -1,7 +1,7 @@
 """A plan being carried out: files, services and proof in their order, or everything put back."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -9,7 +9,7 @@ from hx_gateway_db import services, startable
 from hx_gateway_db.errors import CheckFailed, HxError, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway import ProofFailed
 from hx_gateway_db.host import Host, read_host
-from hx_gateway_db.interruption import held_back
+from hx_gateway_db.interruption import held_back, let_through, only_note_signals
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.pending import pending
 from hx_gateway_db.plan import Plan, affected_units, remembering
@@ -53,21 +53,27 @@ class Run:
 
     def carry_out(self) -> None:
         """Change the files, restart, prove; or put everything back and raise why."""
-        transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
-        try:
-            transaction.write()
-            self.written = True
-            if self.online:
-                transaction.services_begin(self.served)
-                self._restart()
-                self._prove()
-                if self.up:
-                    watch(self.up, self.up_since, self.progress)
-            transaction.close()
-        except BaseException as error:
-            with held_back():
+        with held_back():
+            transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
+            try:
+                with let_through():
+                    self._change(transaction)
+                # Closed, it is done, whatever comes then.
+                only_note_signals()
+                transaction.close()
+            except BaseException as error:
                 self._put_back(transaction, error)
-            raise
+                raise
+
+    def _change(self, transaction: Transaction) -> None:
+        transaction.write()
+        self.written = True
+        if self.online:
+            transaction.services_begin(self.served)
+            self._restart()
+            self._prove()
+            if self.up:
+                watch(self.up, self.up_since, self.progress)
 
     def _restart(self) -> None:
         services.daemon_reload()
@@ -95,20 +101,13 @@ class Run:
         started = time.monotonic()
         if self.settings is None and name not in self.served:
             # A gateway that is broken already must not keep the package from being removed.
-            self._restart_broken(name)
+            _restart_broken(name, self.progress)
             return
         unit = services.restart(name)
         wait_until_ready(unit, self.progress)
         self.up_since = self.up_since or time.monotonic()
         self.up.append(unit)
         self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
-
-    def _restart_broken(self, name: str) -> None:
-        try:
-            services.restart(name)
-            self.progress.say(f"{name} is restarted; it did not answer before.")
-        except ServiceFailed as error:
-            self.progress.say(f"{error} It did not answer before either.")
 
     def _prove(self) -> None:
         if self.settings is None or LITELLM_UNIT in self.pending:
@@ -132,7 +131,9 @@ class Run:
         culprit = _culprit(error)
         if culprit in self.restarted:
             reason += _last_words(culprit, self._secrets())
-        trouble = self._restart_as_before() if self.online else ""
+        trouble = ""
+        if self.online:
+            trouble = restart_as_before(self.restarted, self.served, self.progress)
         down = [name for name in self.served if not answers(name)]
         way_out = self._way_out(down or [culprit])
         if down:
@@ -161,24 +162,6 @@ class Run:
             f"\nTo go on without them, run 'systemctl stop {names}', then this again: what is"
             " stopped on purpose is left alone."
         )
-
-    def _restart_as_before(self) -> str:
-        """Restart what was restarted, now with its old files; returns what went wrong."""
-        trouble: list[str] = []
-        steps: list[Callable[[], None]] = [services.daemon_reload]
-        steps += [partial(self._revive, name) for name in self.restarted]
-        for step in steps:
-            try:
-                step()
-            except ServiceFailed as failure:
-                trouble.append(str(failure))
-        return " ".join(trouble)
-
-    def _revive(self, name: str) -> None:
-        if name in self.served:
-            wait_until_ready(services.restart(name), self.progress)
-        else:
-            self._restart_broken(name)
 
     def _secrets(self) -> tuple[str, ...]:
         before = self.host.settings.secrets if self.host.settings else ()
@@ -213,6 +196,37 @@ def new_run(
     # Without systemd, it is remembered that the units have to be restarted, and the wiring proven.
     plan = remembering(plan, host, left if online or settings is None else plan.restart)
     return Run(host, plan, settings, progress, online, served, forbidden, anyway, spared)
+
+
+def restart_as_before(names: Sequence[str], served: tuple[str, ...], progress: Progress) -> str:
+    """Restart units whose files are back, each whatever becomes of the others.
+
+    Waits for those that `served`. Returns what went wrong, in sentences.
+    """
+    trouble: list[str] = []
+    steps: list[Callable[[], None]] = [services.daemon_reload]
+    steps += [partial(_revive, name, served, progress) for name in names]
+    for step in steps:
+        try:
+            step()
+        except ServiceFailed as failure:
+            trouble.append(str(failure))
+    return " ".join(trouble)
+
+
+def _revive(name: str, served: tuple[str, ...], progress: Progress) -> None:
+    if name in served:
+        wait_until_ready(services.restart(name), progress)
+    else:
+        _restart_broken(name, progress)
+
+
+def _restart_broken(name: str, progress: Progress) -> None:
+    try:
+        services.restart(name)
+        progress.say(f"{name} is restarted; it did not answer before.")
+    except ServiceFailed as error:
+        progress.say(f"{error} It did not answer before either.")
 
 
 def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...]:

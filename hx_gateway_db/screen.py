@@ -101,7 +101,10 @@ def width(stream: TextIO) -> int | None:
     """The columns of a terminal; None where a line may be as long as it is."""
     if not stream.isatty():
         return None
-    return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    except OSError:  # it was closed just now
+        return None
 
 
 def wrapped(first: str, text: str, columns: int | None) -> str:

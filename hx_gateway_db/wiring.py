@@ -9,17 +9,18 @@ from pathlib import Path
 
 from hx_gateway_db import services
 from hx_gateway_db.answers import administrators, database_choice, to_settings
-from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
+from hx_gateway_db.errors import CheckFailed, InvalidSettings, NotRolledBack, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import Host, read_host
+from hx_gateway_db.interruption import held_back
 from hx_gateway_db.layout import PRISMA_FOLDER, PRISMA_WORK
 from hx_gateway_db.lock import lock
 from hx_gateway_db.plan import affected_units, plan_apply, plan_rollback, remembering
 from hx_gateway_db.preflight import inspect, require
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.provisioning import provision, server_here
-from hx_gateway_db.readiness import wait_until_ready
-from hx_gateway_db.run import Run, live, new_run, on_edits
+from hx_gateway_db.readiness import answers
+from hx_gateway_db.run import Run, live, new_run, on_edits, restart_as_before
 from hx_gateway_db.services import ServiceFailed
 from hx_gateway_db.settings import Settings
 from hx_gateway_db.settled import NOTHING_TO_CHANGE, remember
@@ -187,42 +188,57 @@ def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Se
 def recover(root: Path, progress: Progress) -> str:
     """Undo what an interrupted run left, and return how that ended, in one line.
 
-    Raises NotRolledBack when a file can't be put back.
+    Raises NotRolledBack when a file can't be put back, or a unit that served does not answer.
     """
     with lock(root, "recover"):
-        if _recover(root, progress):
-            return "Everything is as it was before the interrupted run."
-        return "No run was interrupted: nothing to recover."
+        recovery = _recover(root, progress)
+        if recovery is None:
+            return "No run was interrupted: nothing to recover."
+        if recovery.down:
+            raise NotRolledBack(
+                "The files are as they were before the interrupted run, but"
+                f" {' and '.join(recovery.down)} does not answer. {recovery.trouble}".rstrip()
+            )
+        return "Everything is as it was before the interrupted run."
 
 
-def _recover(root: Path, progress: Progress) -> bool:
-    left = interrupted(root)
-    if left is None:
-        return False
-    progress.say("An earlier run was interrupted: putting its files back.")
-    undone = left.transaction.undo(take_back)
-    for sentence in on_edits(undone):
-        progress.say(sentence)
-    if root == Path("/") and services.available():
-        # Also a run that had not begun to restart units can have reached them: through a reboot.
-        changes = undone.put_back if left.served is None else left.transaction.files
-        _restart_recovered(affected_units(changes), left.served or (), progress)
-    left.transaction.close()
-    _tidy(root, progress)
-    return True
+@dataclass(frozen=True)
+class _Recovery:
+    """How the undo of an interrupted run ended: the units that served and don't answer, and why."""
+
+    down: tuple[str, ...] = ()
+    trouble: str = ""
 
 
-def _restart_recovered(units: list[str], served: tuple[str, ...], progress: Progress) -> None:
+def _recover(root: Path, progress: Progress) -> _Recovery | None:
+    with held_back():
+        left = interrupted(root)
+        if left is None:
+            return None
+        progress.say("An earlier run was interrupted: putting its files back.")
+        undone = left.transaction.undo(take_back)
+        for sentence in on_edits(undone):
+            progress.say(sentence)
+        recovery = _Recovery()
+        if root == Path("/") and services.available():
+            # Also a run that had not begun to restart units can have reached them: by a reboot.
+            changes = undone.put_back if left.served is None else left.transaction.files
+            recovery = _restart_recovered(affected_units(changes), left.served or (), progress)
+        left.transaction.close()
+        _tidy(root, progress)
+        return recovery
+
+
+def _restart_recovered(units: list[str], served: tuple[str, ...], progress: Progress) -> _Recovery:
     try:
-        services.daemon_reload()
-        for name in units:
-            if services.unit(name).wanted:
-                unit = services.restart(name)
-                if name in served:
-                    wait_until_ready(unit, progress)
+        wanted = [name for name in units if services.unit(name).wanted]
+        trouble = restart_as_before(wanted, served, progress)
     except ServiceFailed as error:
-        # The files are back; what is asked for now must not wait for the unit's own trouble.
-        progress.say(str(error))
+        wanted, trouble = units, str(error)
+    # The files are back; what is asked for now must not wait for the unit's own trouble.
+    if trouble:
+        progress.say(trouble)
+    return _Recovery(tuple(x for x in wanted if x in served and not answers(x)), trouble)
 
 
 def _generate_password() -> str:
