@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from hx_gateway_db.redis_use import RedisUse
+from hx_gateway_db.settings import RedisUse
 from hx_gateway_db.yaml_edit import Path, ReadText, Scalar, SetKey, restore
 
 FLAGS = (

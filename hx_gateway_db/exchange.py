@@ -5,11 +5,12 @@ headers or `100 Continue` for ever, and a chunk of -1 bytes, which http.client r
 """
 
 import io
+import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
-
-from hx_gateway_db.conversation import cut_at
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 # Beyond the body: the status line, headers, and what stands between chunks.
 _MORE = 1024 * 1024
@@ -37,7 +38,7 @@ def exchange(
 
     method, path = request
     connection.settimeout(max(deadline - time.monotonic(), 0.001))
-    with cut_at(connection.fileno(), deadline) as cut:
+    with _cut_at(connection.fileno(), deadline) as cut:
         try:
             sender = HTTPConnection(*connection.getpeername()[:2])
             sender.sock = connection
@@ -82,3 +83,28 @@ class _Wire(io.RawIOBase):
         count = self._connection.recv_into(buffer, room) if room else 0
         self._left -= count
         return count
+
+
+@contextmanager
+def _cut_at(descriptor: int, deadline: float) -> Iterator[threading.Event]:
+    """Shut the connection behind a socket's descriptor down at `deadline` (time.monotonic()).
+
+    Whoever holds it by then, and whatever its own time limit is, which starts anew with each byte.
+    The event tells that this has happened.
+    """
+    cut = threading.Event()
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+
+        def shut() -> None:
+            cut.set()
+            with suppress(OSError):  # the other side was faster
+                connection.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield cut
+        finally:
+            timer.cancel()
+            timer.join()

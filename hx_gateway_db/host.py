@@ -23,8 +23,7 @@ from hx_gateway_db.layout import (
     database_drop_in,
     redis_drop_in,
 )
-from hx_gateway_db.redis_use import RedisUse
-from hx_gateway_db.settings import Cache, Settings
+from hx_gateway_db.settings import Cache, RedisUse, Settings
 from hx_gateway_db.snapshot import FileImage, take
 from hx_gateway_db.state import State, load
 from hx_gateway_db.trust import Distrust, distrust

@@ -29,8 +29,7 @@ from hx_gateway_db.layout import (
     redis_drop_in,
 )
 from hx_gateway_db.provisioning import Made, is_ours, remembered
-from hx_gateway_db.redis_use import redis_use
-from hx_gateway_db.settings import Cache, Settings
+from hx_gateway_db.settings import Cache, Settings, redis_use
 from hx_gateway_db.snapshot import FileImage, Metadata, take
 from hx_gateway_db.state import State, dump
 from hx_gateway_db.wired_files import (

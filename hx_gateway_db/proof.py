@@ -9,8 +9,7 @@ from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.gateway import NotAnswering, ProofFailed
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.postgres import NotUsable
-from hx_gateway_db.redis_use import redis_use
-from hx_gateway_db.settings import Postgres, Settings
+from hx_gateway_db.settings import Postgres, Settings, redis_use
 from hx_gateway_db.yaml_edit import YamlRefusal
 
 

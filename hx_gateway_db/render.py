@@ -6,8 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hx_gateway_db.layout import TEMPLATES, Layout
 from hx_gateway_db.postgres_target import identifier, schema_of, target_of
-from hx_gateway_db.redis_use import redis_use
-from hx_gateway_db.settings import Cache, Postgres, Settings
+from hx_gateway_db.settings import Cache, Postgres, Settings, redis_use
 from hx_gateway_db.urls import database_url, redis_url
 
 

@@ -4,6 +4,8 @@ The new file is written beside the old one, with its final owner and mode before
 the two change places: what is found under the temporary name then is what was really replaced.
 """
 
+import ctypes
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -12,10 +14,14 @@ from pathlib import Path, PurePosixPath
 from hx_gateway_db.changes import FileChange
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.folders import open_folder
-from hx_gateway_db.rename import exchange, rename_to_new
 from hx_gateway_db.snapshot import FileImage, Metadata, read_attributes, take_in, untouched
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# renameat2(2): renames that never replace a file that nobody has looked at.
+_NO_REPLACE = 1
+_EXCHANGE = 2
+# What the call says where the kernel or the file system does not have it.
+_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 def replace_file(
@@ -163,3 +169,29 @@ def _set_metadata(descriptor: int, metadata: Metadata) -> None:
     for name, value in wanted.items():
         os.setxattr(descriptor, name, value)
     os.fchmod(descriptor, metadata.mode)
+
+
+def exchange(folder: int, one: str, other: str) -> bool:
+    """Swap two names in the open folder `folder`; False where the file system can't.
+
+    Raises OSError.
+    """
+    return _renameat2(folder, one, other, _EXCHANGE)
+
+
+def rename_to_new(folder: int, old: str, new: str) -> bool:
+    """Rename `old` to `new`, which must not exist; False where the file system can't.
+
+    Raises FileExistsError when it does, OSError when it fails otherwise.
+    """
+    return _renameat2(folder, old, new, _NO_REPLACE)
+
+
+def _renameat2(folder: int, old: str, new: str, flags: int) -> bool:
+    call = ctypes.CDLL(None, use_errno=True).renameat2
+    if call(folder, os.fsencode(old), folder, os.fsencode(new), flags) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in _UNSUPPORTED:
+        return False
+    raise OSError(error, os.strerror(error), new)

@@ -226,3 +226,31 @@ def _check_parameters(url: str, parameters: tuple[tuple[str, str], ...]) -> None
         # A certificate has lines: redis-py's ssl_ca_data.
         for text in (name, re.sub(r"[\r\n]", " ", value)):
             _check_text(f"a parameter of {url}", text)
+
+
+@dataclass(frozen=True)
+class RedisUse:
+    """What LiteLLM uses Redis for.
+
+    The response cache with its default limit, and the buffer in which gateways gather spend.
+    """
+
+    cache: Cache | None = None
+    transaction_buffer: bool = False
+
+    @property
+    def any(self) -> bool:
+        return self.cache is not None or self.transaction_buffer
+
+    @property
+    def shared_limits(self) -> bool:
+        """Whether gateways count a key's requests together.
+
+        Only where there are several: LiteLLM 1.74 then answers no request while Redis is down.
+        """
+        return self.cache is not None and self.transaction_buffer
+
+
+def redis_use(settings: Settings) -> RedisUse:
+    """What `settings` want LiteLLM to use Redis for."""
+    return RedisUse(settings.cache, settings.transaction_buffer)

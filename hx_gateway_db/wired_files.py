@@ -16,8 +16,7 @@ from hx_gateway_db.changes import FileChange
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import Host
 from hx_gateway_db.layout import cache_drop_in, database_drop_in
-from hx_gateway_db.redis_use import redis_use
-from hx_gateway_db.settings import Cache, Settings
+from hx_gateway_db.settings import Cache, Settings, redis_use
 from hx_gateway_db.snapshot import FileImage, Metadata
 from hx_gateway_db.yaml_edit import YamlRefusal
 

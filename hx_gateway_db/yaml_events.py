@@ -19,7 +19,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from hx_gateway_db.yaml_offsets import byte_offsets
+from hx_gateway_db.yaml_lines import byte_offsets
 from hx_gateway_db.yaml_plain import is_plain
 from hx_gateway_db.yaml_reading import (
     LARGEST_PURE_TEXT,

@@ -34,7 +34,7 @@ awk 'BEGIN{done=0}
 def wired() -> Edit:
     """What `apply` calls."""
     from hx_gateway_db.config_yaml import Present, wired
-    from hx_gateway_db.redis_use import RedisUse
+    from hx_gateway_db.settings import RedisUse
 
     return lambda text: wired(text, RedisUse(), Present()).text
 

@@ -19,8 +19,7 @@ from hx_gateway_db.config_yaml import (
     unwired,
     wired,
 )
-from hx_gateway_db.redis_use import RedisUse
-from hx_gateway_db.settings import Cache
+from hx_gateway_db.settings import Cache, RedisUse
 
 TEXT = b"general_settings:\n  master_key: sk-1\nlitellm_settings:\n  cache_params: {ttl: 60}\n"
 

@@ -11,8 +11,7 @@ from hx_gateway_db.env_file import EnvFileRefusal
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.log_lines import relevant
 from hx_gateway_db.redaction import printable, redact, said, said_lines, without_secrets
-from hx_gateway_db.redis_use import RedisUse
-from hx_gateway_db.settings import Cache
+from hx_gateway_db.settings import Cache, RedisUse
 from hx_gateway_db.started_program import shown
 from hx_gateway_db.yaml_reading import YamlRefusal, read_purely
 from tests.unit.growth import grows_too_fast

@@ -56,16 +56,25 @@ class TestEachSignal:
             come(number)
 
     def test_is_held_back_until_a_block_has_ended(self, number: int) -> None:
-        done = False
-        with pytest.raises(KeyboardInterrupt), held_back():
-            come(number)
-            done = True
-        assert done
+        done = []
+
+        def hold_back() -> None:
+            with held_back():
+                come(number)
+                done.append(number)
+
+        with pytest.raises(KeyboardInterrupt):
+            hold_back()
+        assert done == [number]
 
     def test_does_not_replace_what_has_happened_in_the_block(self, number: int) -> None:
-        with pytest.raises(RuntimeError, match="not put back"), held_back():
-            come(number)
-            raise RuntimeError("not put back")
+        def fail() -> None:
+            with held_back():
+                come(number)
+                raise RuntimeError("not put back")
+
+        with pytest.raises(RuntimeError, match="not put back"):
+            fail()
 
     def test_ends_a_block_that_lets_it_through_and_only_that(self, number: int) -> None:
         put_back = False

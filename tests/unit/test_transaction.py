@@ -13,7 +13,7 @@ from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import NotRolledBack, Refused
 from hx_gateway_db.lock import lock
 from hx_gateway_db.programs import Ended
-from hx_gateway_db.rename import exchange, rename_to_new
+from hx_gateway_db.replacement import exchange, rename_to_new
 from hx_gateway_db.snapshot import FileImage, Metadata, take
 from hx_gateway_db.transaction import Transaction, interrupted
 
