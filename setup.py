@@ -1,6 +1,6 @@
 """The Python library; the Debian package around it is described in stdeb.cfg and debian/."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="hx_gateway_db",
@@ -19,6 +19,6 @@ it had before. Removing the package takes the wiring away again.
     author="HX Infrastructure",
     author_email="hx-gateway-db@example.invalid",
     license="MIT",
-    packages=["hx_gateway_db"],
+    packages=find_packages(include=["hx_gateway_db", "hx_gateway_db.*"]),
     python_requires=">=3.11",
 )

@@ -19,8 +19,8 @@ import yaml
 from bench import installation
 from bench.measure import Sample, take_turns
 from bench.table import Row
-from hx_gateway_db import env_file
 from hx_gateway_db.layout import GATEWAY_GROUP, UNITS, Layout, database_drop_in
+from hx_gateway_db.systemd import environment_files
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _PEERS = Path(__file__).with_name("peers")
@@ -230,7 +230,7 @@ def _meaning(tree: Path) -> dict[str, object]:
     status = env.stat()
     drop_ins = [tree / database_drop_in(unit).relative_to("/") for unit in UNITS]
     return {
-        "gateway.env": env_file.values(env.read_text()),
+        "gateway.env": environment_files.values(env.read_text()),
         "gateway.env is": (status.st_uid, status.st_gid, oct(status.st_mode)),
         "config.yaml": yaml.safe_load((tree / layout.config_yaml.relative_to("/")).read_text()),
         "drop-ins": [path.read_text() for path in drop_ins],

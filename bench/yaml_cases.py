@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from hx_gateway_db.yaml_edit import SetKey
+from hx_gateway_db.yaml_edit.edit import SetKey
 from tests.yaml_corpus import ERRORS, EXAMPLES, REFUSALS, SPEND_ON, expected, reads, same
 
 _BOTH_FLAGS = (SPEND_ON, SetKey(ERRORS, False))

@@ -2,6 +2,6 @@
 
 import sys
 
-from hx_gateway_db.cli import main
+from hx_gateway_db.cli.parser import main
 
 sys.exit(main())

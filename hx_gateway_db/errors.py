@@ -22,9 +22,17 @@ class InvalidSettings(UsageError):
 
 
 class Refused(HxError):
-    """Something stands in the way, and nothing has been changed."""
+    """Something stands in the way, and nothing has been changed.
+
+    `what` is a sentence, or with a `cure`, an imperative clause, one without its end.
+    """
 
     exit_status = 3
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(f"{what}: {cure}." if cure else what)
+        self.what = what.removesuffix(".")
+        self.cure = cure
 
 
 class CheckFailed(Refused):

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hx_gateway_db.postgres_target import Target, target_of
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.postgres.target import Target, target_of
+from hx_gateway_db.settings.values import Postgres
 
 SSL_REQUEST = 80877103
 CLEAR_TEXT, MD5 = struct.pack(">i", 3), struct.pack(">i", 5) + b"salt"

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from hx_gateway_db.yaml_edit import Operation, RemoveKey, SetKey
+from hx_gateway_db.yaml_edit.edit import Operation, RemoveKey, SetKey
 
 SPEND = ("general_settings", "disable_spend_logs")
 ERRORS = ("general_settings", "disable_error_logs")

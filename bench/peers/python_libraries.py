@@ -33,16 +33,16 @@ awk 'BEGIN{done=0}
 
 def wired() -> Edit:
     """What `apply` calls."""
-    from hx_gateway_db.config_yaml import Present, wired
-    from hx_gateway_db.settings import RedisUse
+    from hx_gateway_db.host.config_yaml import Present, wired
+    from hx_gateway_db.settings.values import RedisUse
 
     return lambda text: wired(text, RedisUse(), Present()).text
 
 
 def edit_alone() -> Edit:
     """The editor that it calls, without its questions about the present values."""
-    from hx_gateway_db.config_yaml import FLAGS
-    from hx_gateway_db.yaml_edit import SetKey, edit
+    from hx_gateway_db.host.config_yaml import FLAGS
+    from hx_gateway_db.yaml_edit.edit import SetKey, edit
 
     return lambda text: edit(text, [SetKey(path, False) for path in FLAGS])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.replacement import replace_file
+from hx_gateway_db.transaction.replacement import replace_file
 from tests.faults.hostile_base import (
     DROP_INS,
     ORIGINAL,
@@ -200,7 +200,7 @@ def test_who_swaps_it_between_reading_and_writing_keeps_nothing_from_ending(
             wired.config.symlink_to("/etc/shadow")
         replace_file(root, path, *images)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("hx_gateway_db.transaction.replace_file", swap_first)
+    monkeypatch.setattr("hx_gateway_db.transaction.transaction.replace_file", swap_first)
     said = removed(wired, tally)
     assert swapped and "config.yaml is left as it is: " in said
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from hx_gateway_db.cli import main
+from hx_gateway_db.cli.parser import main
 from tests.faults.hostile_base import (
     CHECKOUT,
     ORIGINAL,

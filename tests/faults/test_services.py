@@ -116,7 +116,7 @@ def test_a_service_that_fails_with_the_new_settings_gets_the_old_ones_back(
 ) -> None:
     break_with(failing, unit, fault)
     # Four minutes are for LiteLLM's migrations; who only waits for a hang needs no more than this.
-    patience = f"{MODULES}/readiness.py"
+    patience = f"{MODULES}/gateway/readiness.py"
     failing.run(["sed", "-i", "s/^_READY_SECONDS = 240.0$/_READY_SECONDS = 40.0/", patience])
     # Its check sees that what is started here is no LiteLLM.
     said = apply(failing, CHANGE, 4, "--anyway")

@@ -48,15 +48,15 @@ _PROGRAM = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from hx_gateway_db import postgres, postgres_administration as administration
+from hx_gateway_db.postgres import administration, check, script
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.settings import Login, Postgres
+from hx_gateway_db.settings.values import Login, Postgres
 
 def settings_of(values):
     return Postgres(**values | {"parameters": tuple(map(tuple, values.get("parameters", ())))})
 
 def inspect(values):
-    inspection = postgres.inspect(settings_of(values))
+    inspection = check.inspect(settings_of(values))
     found = [asdict(finding) | {"level": finding.level.value, "by": finding.by.value,
         "sentence": finding.sentence} for finding in inspection.findings]
     return [found, inspection.pooled]
@@ -75,7 +75,7 @@ try:
     elif given["call"] == "provision":
         print(json.dumps(administration.provision(settings)))
     else:
-        print(json.dumps(administration.sql(settings, given["version"])))
+        print(json.dumps(script.sql(settings, given["version"])))
 except Refused as refusal:
     print(json.dumps({"refused": str(refusal)}))
 """

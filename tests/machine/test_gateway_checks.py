@@ -21,9 +21,9 @@ PREPARE = "run 'hx-gateway-db apply --prepare-prisma'"
 INSPECT = """
 import json, sys
 from pathlib import Path
-from hx_gateway_db.gateway_checks import inspect
-from hx_gateway_db.host import read_host
-from hx_gateway_db.settings import Postgres, Redis, Settings
+from hx_gateway_db.checks.host_checks import inspect
+from hx_gateway_db.host.host import read_host
+from hx_gateway_db.settings.values import Postgres, Redis, Settings
 given = json.load(sys.stdin)
 postgres = Postgres("127.0.0.1", "hx_gateway", "hx_gateway", "geheim", **given.get("postgres", {}))
 redis = Redis("127.0.0.1", **given["redis"]) if "redis" in given else None
@@ -285,7 +285,7 @@ def test_keys_of_config_yaml_that_override_gateway_env_are_found(quick: Machine)
 
 OTHER = "DATABASE_URL=postgresql://u@elsewhere/d\nLITELLM_SALT_KEY=sk-salt\n"
 SEEN = """
-from hx_gateway_db.sandbox import run, sandbox_of
+from hx_gateway_db.systemd.sandbox import run, sandbox_of
 print(run(sandbox_of("{unit}"), ("/usr/bin/env",), seconds=10).output)
 """
 
@@ -492,7 +492,7 @@ done
 unshare --user true; python3 -c 'import socket; socket.socket(socket.AF_INET6)' 2>&1 | tail -n 1
 """
 RUN = """
-from hx_gateway_db.sandbox import run, sandbox_of
+from hx_gateway_db.systemd.sandbox import run, sandbox_of
 print(run(sandbox_of("probe.service"), ("/usr/local/bin/probe",), seconds=20).output, end="")
 """
 
@@ -518,7 +518,7 @@ def test_a_program_in_the_sandbox_sees_what_the_unit_itself_sees(machine: Machin
 SECRET = """
 import json, subprocess, sys
 from pathlib import Path
-from hx_gateway_db.sandbox import run, sandbox_of
+from hx_gateway_db.systemd.sandbox import run, sandbox_of
 found = []
 def look(seconds):
     if seconds < 1:
@@ -548,7 +548,7 @@ def test_a_secret_in_the_environment_is_in_no_argument_and_no_file(machine: Mach
 
 
 HANGING = """
-from hx_gateway_db.sandbox import run, sandbox_of
+from hx_gateway_db.systemd.sandbox import run, sandbox_of
 run(sandbox_of("hx-gateway-ml.service"), ("/bin/sleep", "77"), seconds=1)
 """
 

@@ -43,26 +43,26 @@ for file in (site / "prisma").rglob("*"):
 """
 PREPARE = """
 import json
-from hx_gateway_db import prisma
+from hx_gateway_db.prisma import prepare
 from hx_gateway_db.errors import Refused
 class Progress:
     def say(self, line): pass
     def waiting(self, what, seconds): pass
 try:
-    prepared = prisma.prepare(Progress())
-    print(json.dumps([prisma.drop_in_lines(prepared.environment), prepared.done]))
+    prepared = prepare.prepare(Progress())
+    print(json.dumps([prepare.drop_in_lines(prepared.environment), prepared.done]))
 except Refused as refused:
     print(json.dumps([str(refused), []]))
 """
 FINDINGS = """
 import json
-from hx_gateway_db import prisma_check
-from hx_gateway_db.sandbox import sandbox_of
+from hx_gateway_db.prisma import check
+from hx_gateway_db.systemd.sandbox import sandbox_of
 unit = "hx-litellm-gateway.service"
-found = prisma_check.findings(prisma_check.probe(sandbox_of(unit)), unit)
+found = check.findings(check.probe(sandbox_of(unit)), unit)
 print(json.dumps([finding.sentence for finding in found if finding.level.value != "ok"]))
 """
-TIDY = "from hx_gateway_db import prisma; prisma.tidy()"
+TIDY = "from hx_gateway_db.prisma.prepare import tidy; tidy()"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hx_gateway_db.redis_rule import DEFAULT_USER
+from hx_gateway_db.settings.values import REDIS_USER
 from tests.machine.installation import chat, make_database
 from tests.machine.machine import (
     BASE,
@@ -40,8 +40,8 @@ PASSWORD = "pa ss:w/%#?&+ä;$\\\"'@€"
 INSPECT = """
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from hx_gateway_db.redis_server import inspect
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.settings.values import Redis
 
 def look(fields):
     start = time.monotonic()
@@ -448,25 +448,25 @@ def test_the_least_privileged_user_passes_and_leaves_nothing_in_the_acl_log(
 
 ADMINISTER = """
 import dataclasses, json, sys
-from hx_gateway_db import redis_administration
+from hx_gateway_db.redis import administration
 from hx_gateway_db.errors import HxError
-from hx_gateway_db.settings import Login, Redis
+from hx_gateway_db.settings.values import Login, Redis
 
 call, fields, more = json.load(sys.stdin)
 if "administrator" in more:
     more["administrator"] = Login(*more["administrator"])
 try:
-    result = getattr(redis_administration, call)(Redis(**fields), **more)
+    result = getattr(administration, call)(Redis(**fields), **more)
 except HxError as error:
     result = {"refused": str(error)}
 print(json.dumps(dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result))
 """
 DROP_IN = """
 import json
-from hx_gateway_db.render import redis_user_drop_in
+from hx_gateway_db.host.render import redis_user_drop_in
 print(json.dumps(redis_user_drop_in("/usr/local/sbin/remake")))
 """
-OURS = login(DEFAULT_USER)
+OURS = login(REDIS_USER)
 REDIS = "redis-server.service"
 CONF = "/etc/redis/redis.conf"
 
@@ -491,7 +491,7 @@ def test_a_user_is_made_here_and_again_whenever_redis_starts(machine: Machine) -
     assert administer(machine, "server_here", OURS) is True
     assert administer(machine, "persistence", OURS) == {"acl_file": "", "unit": REDIS}
     made = administer(machine, "provision_local", OURS, ours=False)
-    said = f"Redis at 127.0.0.1:6379 has a user {DEFAULT_USER} for the gateway."
+    said = f"Redis at 127.0.0.1:6379 has a user {REDIS_USER} for the gateway."
     assert made == {"ours": True, "done": [said]}
     assert logs_in(machine, OURS)
 
@@ -520,11 +520,11 @@ def test_a_user_is_made_here_and_again_whenever_redis_starts(machine: Machine) -
 
 def test_what_is_done_again_changes_nothing_but_the_password(machine: Machine) -> None:
     administer(machine, "provision_local", OURS, ours=False)
-    rule = redis_cli(machine, 6379, "ACL", "GETUSER", DEFAULT_USER)
+    rule = redis_cli(machine, 6379, "ACL", "GETUSER", REDIS_USER)
     assert administer(machine, "provision_local", OURS, ours=True)["ours"] is True
-    assert redis_cli(machine, 6379, "ACL", "GETUSER", DEFAULT_USER) == rule
+    assert redis_cli(machine, 6379, "ACL", "GETUSER", REDIS_USER) == rule
 
-    changed = login(DEFAULT_USER, "another one")
+    changed = login(REDIS_USER, "another one")
     administer(machine, "provision_local", changed, ours=True)
     assert logs_in(machine, changed)
     assert not logs_in(machine, OURS)
@@ -588,7 +588,7 @@ def test_the_administrator_s_password_is_read_as_redis_reads_it_and_the_aclfile_
     assert logs_in(machine, OURS)
     administer(machine, "forget_local", OURS)
     restart_redis(machine)
-    assert DEFAULT_USER not in machine.run([*acl, "USERS"], env=env).stdout.split()
+    assert REDIS_USER not in machine.run([*acl, "USERS"], env=env).stdout.split()
 
     machine.write("/etc/redis/secret.inc", "")
     said = administer(machine, "provision_local", OURS, ours=False)
@@ -715,7 +715,7 @@ def test_an_administrator_s_login_makes_the_user_and_says_how_long_it_lasts(
     assert kept == {
         "ours": True,
         "done": [
-            f"Redis at 127.0.0.1:7019 has a user {DEFAULT_USER} for the gateway.",
+            f"Redis at 127.0.0.1:7019 has a user {REDIS_USER} for the gateway.",
             "It is kept in the server's /var/tmp/redis-servers/7019/users.acl.",
         ],
     }
@@ -820,8 +820,8 @@ print(json.dumps([[works(sync, url), works(later, url)] for url in json.load(sys
 """
 URLS = """
 import json, sys
-from hx_gateway_db.settings import Redis
-from hx_gateway_db.urls import redis_url
+from hx_gateway_db.settings.values import Redis
+from hx_gateway_db.settings.urls import redis_url
 print(json.dumps([redis_url(Redis(**fields)) for fields in json.load(sys.stdin)]))
 """
 VENV = BASE / "gateway/venv/bin/python"

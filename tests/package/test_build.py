@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.env_file import OWNED_KEYS
+from hx_gateway_db.host.gateway_env import OWNED_KEYS
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEBIAN = PROJECT / "debian"
@@ -34,7 +34,7 @@ DECISIONS = {
 # What the package calls of others that it does not import.
 USED_BY_NAME = {"debconf": "/usr/share/debconf/confmodule", "passwd": "groupadd"}
 # Programs that the gateway's own Python runs, with its own libraries.
-GATEWAY_S_PROGRAMS = ("prisma_probe.py", "prisma_generator.py")
+GATEWAY_S_PROGRAMS = ("guest_probe.py", "guest_generator.py")
 QUESTIONS = {
     "database": "later",
     "pg-host": "",
@@ -109,7 +109,7 @@ def test_the_package_holds_the_library_the_command_the_templates_and_the_manual(
 
 
 def modules() -> list[Path]:
-    return sorted((PROJECT / "hx_gateway_db").glob("*.py"))
+    return sorted((PROJECT / "hx_gateway_db").rglob("*.py"))
 
 
 def test_the_command_ignores_the_callers_python_environment(deb: Path, tmp_path: Path) -> None:

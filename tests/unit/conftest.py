@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hx_gateway_db import answerer, services
+from hx_gateway_db.gateway import answerer
 from hx_gateway_db.layout import UNITS
-from hx_gateway_db.listeners import _process
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.listeners import _process
 from tests.fake_postgres import make_certificate
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,7 +21,7 @@ def own_group(monkeypatch: pytest.MonkeyPatch) -> str:
     """The control group of the test, which is that of both units: what listens here is they."""
     process = _process(Path(f"/proc/{os.getpid()}"))
     assert process and process.group
-    monkeypatch.setattr(services, "available", lambda: True)
+    monkeypatch.setattr(units, "available", lambda: True)
     monkeypatch.setattr(answerer, "_groups", dict.fromkeys(UNITS, process.group))
     return process.group
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hx_gateway_db.adoption import Limits, adopt
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.transaction.adoption import Limits, adopt
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 

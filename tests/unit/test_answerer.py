@@ -11,14 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db import answerer, gateway, listeners, proof, readiness, services
-from hx_gateway_db.answerer import NotTheUnit, Stranger, intruder, known, on_port, see, see_again
 from hx_gateway_db.findings import Level
-from hx_gateway_db.gateway import HeldByAnother, NotAnswering, ProofFailed
+from hx_gateway_db.gateway import answerer, http, proof, readiness
+from hx_gateway_db.gateway.answerer import (
+    NotTheUnit,
+    Stranger,
+    intruder,
+    known,
+    on_port,
+    see,
+    see_again,
+)
+from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering, ProofFailed
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
-from hx_gateway_db.listeners import Listener
 from hx_gateway_db.progress import Progress
-from hx_gateway_db.services import ServiceFailed, Unit
+from hx_gateway_db.systemd import listeners, units
+from hx_gateway_db.systemd.listeners import Listener
+from hx_gateway_db.systemd.units import ServiceFailed, Unit
 
 _SECONDS = 5.0
 _GROUP = f"/system.slice/{WRAPPER_UNIT}"
@@ -55,8 +64,8 @@ class Asked:
 def systemd(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """A systemd by which no process of the test is of a unit."""
     asked = Asked({name: f"/system.slice/{name}" for name in UNITS})
-    monkeypatch.setattr(services, "available", lambda: True)
-    monkeypatch.setattr(services, "properties", asked.properties)
+    monkeypatch.setattr(units, "available", lambda: True)
+    monkeypatch.setattr(units, "properties", asked.properties)
     monkeypatch.setattr(answerer, "_groups", {})
     return asked
 
@@ -81,7 +90,7 @@ def test_a_stranger_gets_no_key_and_is_named(
 ) -> None:
     port, program = stranger
     with pytest.raises(HeldByAnother) as held:
-        gateway.call(port, "POST", "/key/generate", "sk-master", {"duration": "10m"})
+        http.call(port, "POST", "/key/generate", "sk-master", {"duration": "10m"})
     name = Path(f"/proc/{program.pid}/comm").read_text().strip()
     assert str(held.value) == (
         f"port {port} is held by another program"
@@ -94,21 +103,21 @@ def test_an_answer_of_a_stranger_is_none(
     systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, program = stranger
-    for module in (gateway, proof):
+    for module in (http, proof):
         monkeypatch.setattr(module, "LITELLM_PORT", port)
-    monkeypatch.setattr(gateway, "WRAPPER_PORT", port)
+    monkeypatch.setattr(http, "WRAPPER_PORT", port)
     assert [readiness.answers(name) for name in UNITS] == [False, False]
     assert readiness.answering() == ()
-    assert not gateway.open_to_all()
-    assert "held by another program" in gateway.database_state()
+    assert not http.open_to_all()
+    assert "held by another program" in http.database_state()
     found = proof.readiness({})
     assert (found.name, found.level) == ("litellm.database", Level.FAILED)
     assert "held by another program" in found.what
     assert "stop that, then run 'systemctl restart" in found.cure
-    with pytest.raises(ProofFailed, match="held by another program"), gateway.virtual_key("sk-m"):
+    with pytest.raises(ProofFailed, match="held by another program"), http.virtual_key("sk-m"):
         pass
     with pytest.raises(ProofFailed, match="held by another program"):
-        gateway.wrapper_entry("sk-virtual", {"HX_MASTER_KEY": "sk-own"})
+        http.wrapper_entry("sk-virtual", {"HX_MASTER_KEY": "sk-own"})
     assert set(heard(program)) <= {"b''"}
 
 
@@ -121,7 +130,7 @@ class Silent(Progress):
 def test_a_wait_ends_at_once_when_a_stranger_has_the_port(
     systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "LITELLM_PORT", stranger[0])
+    monkeypatch.setattr(http, "LITELLM_PORT", stranger[0])
     unit = Unit(LITELLM_UNIT, "loaded", "active", "running", 7, "x")
     with pytest.raises(ServiceFailed, match=f"process {stranger[1].pid}") as failed:
         readiness.wait_until_ready(unit, Silent())
@@ -131,11 +140,11 @@ def test_a_wait_ends_at_once_when_a_stranger_has_the_port(
 def test_without_systemd_nobody_is_asked(
     stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "available", lambda: False)
+    monkeypatch.setattr(units, "available", lambda: False)
     with pytest.raises(
         NotAnswering, match="it can't be told who answers on port .*, since systemd"
     ):
-        gateway.call(stranger[0], "GET", "/", "sk-master")
+        http.call(stranger[0], "GET", "/", "sk-master")
     assert heard(stranger[1]) == []
 
 
@@ -147,11 +156,11 @@ def test_a_systemd_that_does_not_tell_is_trusted_with_nothing(
     def fail(*_: object) -> None:
         raise ServiceFailed("'systemctl show' failed: no bus.")
 
-    monkeypatch.setattr(services, "properties", fail)
+    monkeypatch.setattr(units, "properties", fail)
     with pytest.raises(
         NotAnswering, match=r"who answers on port \d+ \('systemctl show' failed: no bus"
     ):
-        gateway.call(stranger[0], "GET", "/", "sk-master")
+        http.call(stranger[0], "GET", "/", "sk-master")
     assert set(heard(stranger[1])) <= {"b''"}
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hx_gateway_db.answers import administrators, from_settings, parse_answers, to_settings
 from hx_gateway_db.errors import InvalidSettings, UsageError
-from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
+from hx_gateway_db.settings.answers import administrators, from_settings, parse_answers, to_settings
+from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
 PRESENT = Settings(
     Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.cli import main
+from hx_gateway_db.cli.parser import main
 
 BASE = "opt/HX-Infrastructure-/api-gateway"
 CONFIG = f"{BASE}/config/api-gateway/config.yaml"
@@ -285,7 +285,7 @@ def test_a_mistake_of_ours_is_one_sentence_and_its_traceback_is_kept_for_debug(
     def crash(*arguments: object) -> str:
         raise KeyError("postgresql://u:geh%40im%20%25@db1/d and geh@im % and sk-master-1")
 
-    monkeypatch.setattr("hx_gateway_db.wiring.apply", crash)
+    monkeypatch.setattr("hx_gateway_db.wiring.apply.apply", crash)
     status, _, err = run("apply", answers=ANSWERS)
     assert (status, len(err.splitlines())) == (70, 1)
     assert "a mistake in hx-gateway-db itself (KeyError)" in err
@@ -325,7 +325,7 @@ def test_recovering_undoes_an_interrupted_run_and_keeps_what_was_edited_since(
 ) -> None:
     assert run("recover")[:2] == (0, "No run was interrupted: nothing to recover.\n")
     with monkeypatch.context() as context:
-        context.setattr("hx_gateway_db.journal.Journal.close", lambda journal: None)
+        context.setattr("hx_gateway_db.transaction.journal.Journal.close", lambda journal: None)
         run("apply", answers=ANSWERS)
     config = root / CONFIG
     config.write_text(config.read_text() + "# a later note\n")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hx_gateway_db.config_yaml import (
+from hx_gateway_db.host.config_yaml import (
     Origin,
     Present,
     master_key,
@@ -19,7 +19,7 @@ from hx_gateway_db.config_yaml import (
     unwired,
     wired,
 )
-from hx_gateway_db.settings import Cache, RedisUse
+from hx_gateway_db.settings.values import Cache, RedisUse
 
 TEXT = b"general_settings:\n  master_key: sk-1\nlitellm_settings:\n  cache_params: {ttl: 60}\n"
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import hx_gateway_db
-from hx_gateway_db import prisma_check
 from hx_gateway_db.findings import to_run
-from hx_gateway_db.prisma_check import Report, findings
+from hx_gateway_db.prisma import check
+from hx_gateway_db.prisma.check import Report, findings
+from tests.unit.worst_cases import modules
 
-PACKAGE = Path(hx_gateway_db.__file__).parent
 UNIT = "hx-litellm-gateway.service"
 _IN_A_FINDING = 5
 
@@ -19,31 +18,31 @@ _IN_A_FINDING = 5
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
-    "answerer": {"unit.removesuffix('.service')"},
-    "answers": {"', '.join(DATABASE_CHOICES)"},
+    "gateway.answerer": {"unit.removesuffix('.service')"},
+    "settings.answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
-    "gateway_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
-    "gateway_overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
-    "gateway_ports": {"unit", "port", "by.ending"},
-    "postgres_errors": {"target.address", "file"},
-    "postgres_explanations": {"target.user_answer"},
-    "postgres_facts": {
+    "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
+    "checks.overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
+    "checks.ports": {"unit", "port", "by.ending"},
+    "postgres.sentences": {"target.address", "file"},
+    "postgres.explanations": {"target.user_answer"},
+    "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
         "max(1, room // gateways)",
     },
-    "redis_errors": {"answers", "address"},
-    "redis_peer": {"print_it", "redis.port"},
-    "redis_server": {"redis.port"},
-    "refusals": {"entry"},
-    "settings": {"', '.join(SSL_MODES)"},
-    "spend": {"LITELLM_UNIT.removesuffix('.service')"},
-    "unit_checks": {"short", "read_log"},
+    "redis.sentences": {"answers", "address"},
+    "redis.peer": {"print_it", "redis.port"},
+    "redis.check": {"redis.port"},
+    "gateway.sentences": {"entry"},
+    "settings.values": {"', '.join(SSL_MODES)"},
+    "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
+    "checks.units": {"short", "read_log"},
 }
 
 
 def cures() -> Iterator[tuple[str, ast.expr]]:
     """Each expression that becomes a cure: by its name, or by its place in a call."""
-    trees = {file.stem: ast.parse(file.read_text()) for file in sorted(PACKAGE.glob("*.py"))}
+    trees = {name: ast.parse(file.read_text()) for name, file in modules()}
     places = {"Finding": _IN_A_FINDING}
     for tree in trees.values():
         for node in ast.walk(tree):
@@ -139,7 +138,7 @@ def test_a_python_that_is_root_s_alone_is_run_by_root(
     python.parent.mkdir()
     python.symlink_to("/usr/bin/python3")
     owners: dict[Path, int] = {}
-    monkeypatch.setattr(prisma_check, "_only_root_writes", lambda place: owners.get(place, 0) == 0)
+    monkeypatch.setattr(check, "_only_root_writes", lambda place: owners.get(place, 0) == 0)
     assert cure(interpreter=str(python)) == f"run '{python} -m pip install prisma'"
     for place in (python.parent, packages, packages / "pip", tmp_path, python):
         owners[place] = 999
@@ -148,8 +147,8 @@ def test_a_python_that_is_root_s_alone_is_run_by_root(
 
 
 def test_root_s_alone_is_what_nobody_else_can_write(tmp_path: Path) -> None:
-    assert prisma_check._only_root_writes(Path("/usr/bin"))
-    assert not prisma_check._only_root_writes(Path("/tmp"))
+    assert check._only_root_writes(Path("/usr/bin"))
+    assert not check._only_root_writes(Path("/tmp"))
 
 
 def test_a_command_is_quoted_for_a_shell() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hx_gateway_db.drop_in import (
+from hx_gateway_db.host.drop_in import (
     CACHE_LINES,
     CACHE_NAMES,
     DATABASE_LINES,
@@ -14,8 +14,8 @@ from hx_gateway_db.drop_in import (
     strip,
     value,
 )
-from hx_gateway_db.render import cache_drop_in
-from hx_gateway_db.settings import Cache
+from hx_gateway_db.host.render import cache_drop_in
+from hx_gateway_db.settings.values import Cache
 
 OURS = "[Service]\nEnvironmentFile=/b/config/api-gateway/gateway.env\n"
 EDITED = "# site\n[Service]\nEnvironmentFile=/b/config/api-gateway/gateway.env\nNice=5\n"

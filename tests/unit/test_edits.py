@@ -1,7 +1,7 @@
 """What we left is told from what was edited, without a value being kept."""
 
-from hx_gateway_db.edits import Left
-from hx_gateway_db.state import State, dump, load
+from hx_gateway_db.host.left import Left
+from hx_gateway_db.host.state import State, dump, load
 
 VALUES = {"PG_PASS": "geheim", "REDIS_PASS": "geheim", "PG_HOST": "db1"}
 LEFT = Left().after({}, VALUES)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hx_gateway_db import env_file
-from hx_gateway_db.env_file import EnvFileRefusal, values
+from hx_gateway_db.host import gateway_env
+from hx_gateway_db.host.gateway_env import EnvFileRefusal
+from hx_gateway_db.systemd.environment_files import values
 
 FRESH = (
     "# ours\n\n# Postgres\nDATABASE_URL=postgresql://u:p@h:5432/d\n\n# UI\nDISABLE_ADMIN_UI=true\n"
@@ -12,7 +13,7 @@ WITH_REDIS = FRESH.replace("# UI", "# Redis\nREDIS_URL=redis://r:6379/0\n\n# UI"
 
 
 def merge(existing: str | None, rendered: str) -> str:
-    return env_file.merge(existing, rendered, WITH_REDIS)
+    return gateway_env.merge(existing, rendered, WITH_REDIS)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +91,13 @@ def test_a_key_that_only_one_of_the_readers_would_see_is_refused_with_its_line()
 def test_kept_keys_stay_as_they_are_written_or_missing() -> None:
     mine = "DATABASE_URL='postgres://u:p@h/d'\nLITELLM_REDIS_URL=redis://mine\n"
     kept = ("DATABASE_URL", "LITELLM_REDIS_URL", "REDIS_URL")
-    merged = env_file.merge(mine, FRESH, WITH_REDIS, kept)
+    merged = gateway_env.merge(mine, FRESH, WITH_REDIS, kept)
     assert merged == f"{mine}\n# UI\nDISABLE_ADMIN_UI=true\n"
 
 
 def test_a_kept_value_that_the_two_readers_read_differently_is_written_anew() -> None:
     mine = "DATABASE_URL=postgres://u:p\\@h:5432/d\nDISABLE_ADMIN_UI=true\n"
-    merged = env_file.merge(mine, FRESH, WITH_REDIS, ("DATABASE_URL",))
+    merged = gateway_env.merge(mine, FRESH, WITH_REDIS, ("DATABASE_URL",))
     assert values(merged)["DATABASE_URL"] == "postgresql://u:p@h:5432/d"
     assert "\\" not in merged
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db import environment_files
-from hx_gateway_db.environment_files import matching
+from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.systemd.environment_files import matching
 
 
 def test_wildcards_stand_for_names_in_order_and_a_plain_path_for_itself(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from itertools import repeat
 
 import pytest
 
-from hx_gateway_db import gateway
-from hx_gateway_db.gateway import Answer, NotAnswering, call
+from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.http import Answer, NotAnswering, call
 
 pytestmark = pytest.mark.usefixtures("own_group")
 
@@ -115,7 +115,7 @@ def test_it_ends_by_the_deadline_with_little_read(trick: str, path: str) -> None
             if path == "call":
                 ended.append(call(server.port, "GET", "/", seconds=_SECONDS))
             else:
-                ended.append(gateway.status(server.port, "/", seconds=_SECONDS))
+                ended.append(http.status(server.port, "/", seconds=_SECONDS))
         except NotAnswering as error:
             ended.append(error)
 
@@ -131,7 +131,7 @@ def test_it_ends_by_the_deadline_with_little_read(trick: str, path: str) -> None
 
 def test_of_an_answer_whose_status_is_enough_no_body_is_read() -> None:
     server = Trickster(flood(_HEAD + b"Content-Length: 99999999\r\n\r\n", b"x"))
-    assert gateway.status(server.port, "/") == 200
+    assert http.status(server.port, "/") == 200
     assert server.end() < 1024 * 1024
 
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.folders import exists, open_folder
+from hx_gateway_db.transaction.folders import exists, open_folder
 
 
 def inode(root: Path, path: str) -> int:

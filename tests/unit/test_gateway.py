@@ -9,9 +9,9 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
-from hx_gateway_db import gateway
-from hx_gateway_db.gateway import NotAnswering, ProofFailed, call, models
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.http import NotAnswering, ProofFailed, call, models
+from hx_gateway_db.settings.values import Redis
 
 pytestmark = pytest.mark.usefixtures("own_group")
 
@@ -106,12 +106,12 @@ def test_a_connection_that_redis_has_closed_is_no_failure_of_the_cache(
     monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...], reached: bool
 ) -> None:
     left = list(answers)
-    monkeypatch.setattr(gateway, "call", lambda *_, **__: gateway.Answer(left.pop(0), {}, "closed"))
+    monkeypatch.setattr(http, "call", lambda *_, **__: http.Answer(left.pop(0), {}, "closed"))
     with nullcontext() if reached else pytest.raises(ProofFailed, match="does not reach"):
-        gateway.check_cache("sk-master", Redis("r1"))
+        http.check_cache("sk-master", Redis("r1"))
     assert left == []
 
 
 def test_what_litellm_says_of_its_database_is_one_short_line() -> None:
-    said = gateway.state_in(gateway.Answer(200, {"db": "a\033[2J\nb" + "c" * 1_000_000}, ""))
+    said = http.state_in(http.Answer(200, {"db": "a\033[2J\nb" + "c" * 1_000_000}, ""))
     assert said.startswith("a\N{REPLACEMENT CHARACTER}[2J bccc") and len(said) < 400

@@ -5,15 +5,17 @@ from contextlib import suppress
 
 import pytest
 
-from hx_gateway_db import config_yaml, env_file, redis_conf
-from hx_gateway_db.config_yaml import Origin, Present
-from hx_gateway_db.env_file import EnvFileRefusal
+from hx_gateway_db.checks.log_lines import relevant
 from hx_gateway_db.errors import HxError
-from hx_gateway_db.log_lines import relevant
+from hx_gateway_db.host import config_yaml, gateway_env
+from hx_gateway_db.host.config_yaml import Origin, Present
+from hx_gateway_db.host.gateway_env import EnvFileRefusal
 from hx_gateway_db.redaction import printable, redact, said, said_lines, without_secrets
-from hx_gateway_db.settings import Cache, RedisUse
-from hx_gateway_db.started_program import shown
-from hx_gateway_db.yaml_reading import YamlRefusal, read_purely
+from hx_gateway_db.redis import conf
+from hx_gateway_db.settings.values import Cache, RedisUse
+from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.systemd.started_program import shown
+from hx_gateway_db.yaml_edit.reading import YamlRefusal, read_purely
 from tests.unit.growth import grows_too_fast
 
 SECRETS = ["aaaaaaab", "://:", "p\\\"'w"]
@@ -24,9 +26,9 @@ READERS: dict[str, Callable[[str], object]] = {
     "without_secrets": lambda text: without_secrets(text, SECRETS),
     "printable": printable,
     "relevant": lambda text: relevant(text, 8),
-    "env_file.assignments": lambda text: list(env_file.assignments(text)),
+    "env_file.assignments": lambda text: list(environment_files.assignments(text)),
     "env_file.merge": lambda text: merged(text),
-    "redis_conf.split": redis_conf.split,
+    "redis_conf.split": conf.split,
     "started_program.shown": shown,
 }
 PIECES = (
@@ -42,7 +44,7 @@ YAML_SIZES = (4096, 32768)
 
 def merged(text: str) -> object:
     try:
-        return env_file.merge(text, "DATABASE_URL=x\n", "DATABASE_URL=x\n")
+        return gateway_env.merge(text, "DATABASE_URL=x\n", "DATABASE_URL=x\n")
     except EnvFileRefusal:
         return None
 
@@ -62,7 +64,7 @@ def repeated(beginning: str, again: str, end: str) -> Callable[[int], str]:
 @pytest.mark.parametrize("text", ["A=x" + " " * 300_000 + "y\n", "A='" + "x\n" * 200_000])
 def test_an_environment_file_that_python_dotenv_takes_hours_for_is_refused(text: str) -> None:
     with pytest.raises(EnvFileRefusal, match="too many blanks|more than 256 KiB"):
-        env_file.merge(text, "DATABASE_URL=x\n", "DATABASE_URL=x\n")
+        gateway_env.merge(text, "DATABASE_URL=x\n", "DATABASE_URL=x\n")
 
 
 KEYS = b"general_settings:\n  master_key: sk-1\n"

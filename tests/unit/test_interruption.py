@@ -11,7 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from hx_gateway_db.interruption import held_back, let_through, only_note_signals, raise_on_signals
+from hx_gateway_db.wiring.interruption import (
+    held_back,
+    let_through,
+    only_note_signals,
+    raise_on_signals,
+)
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

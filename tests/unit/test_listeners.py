@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.listeners import Listener, _accepted_by, on_port, other_end
+from hx_gateway_db.systemd.listeners import Listener, _accepted_by, on_port, other_end
 
 
 @pytest.mark.parametrize(

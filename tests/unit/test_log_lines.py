@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hx_gateway_db.log_lines import relevant
+from hx_gateway_db.checks.log_lines import relevant
 
 LOGS = Path(__file__).parent / "logs"
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath
 
-from hx_gateway_db.packages import Owner, owner
+from hx_gateway_db.host.packages import Owner, owner
 
 ROOT = Path("/")
 

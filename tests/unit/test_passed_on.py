@@ -2,7 +2,7 @@
 
 import pytest
 
-from hx_gateway_db.passed_on import passed_on
+from hx_gateway_db.systemd.passed_on import passed_on
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 import pytest
 
-from hx_gateway_db import postgres_explanations
+from hx_gateway_db.postgres import explanations
 from tests.unit.growth import grows_too_fast
 from tests.unit.worst_cases import Use, attacks, uses
 
 # What reads nothing but our own texts.
-OUR_OWN = ("help_text",)
+OUR_OWN = ("cli.help_text",)
 # Of a pattern that the code makes up or hands on: what it can be, and how it reads.
 LOCAL = {
-    ("postgres_explanations", "pattern"): [text for text, _ in postgres_explanations._TEXTS],
+    ("postgres.explanations", "pattern"): [text for text, _ in explanations._TEXTS],
 }
 METHODS = dict.fromkeys(("DATABASE_LINES", "CACHE_LINES", "PRISMA_LINES"), "fullmatch")
 USES = [use for use in uses(LOCAL, METHODS) if use.module not in OUR_OWN]

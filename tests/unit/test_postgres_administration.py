@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from hx_gateway_db import postgres_administration, programs
+from hx_gateway_db import programs
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.postgres_administration import sql
+from hx_gateway_db.postgres import administration
+from hx_gateway_db.postgres.script import sql
 from hx_gateway_db.programs import Ended
-from hx_gateway_db.settings import Login, Postgres
+from hx_gateway_db.settings.values import Login, Postgres
 from tests.fake_postgres import GREETING, READY, Client, message, serving
 
 
@@ -38,9 +39,9 @@ def test_the_schema_is_that_of_database_url() -> None:
 def test_a_machine_without_postgresql_is_told_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postgres_administration, "_SUPERUSER", "no-such-user")
+    monkeypatch.setattr(administration, "SUPERUSER", "no-such-user")
     with pytest.raises(Refused, match="apt install postgresql"):
-        postgres_administration.provision(Postgres("127.0.0.1", "hx", "hx", "geheim"))
+        administration.provision(Postgres("127.0.0.1", "hx", "hx", "geheim"))
 
 
 # What runs as the operating system's `postgres`
@@ -56,7 +57,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, output: str) -> tuple[str, ...]:
         return Ended(0, output)
 
     monkeypatch.setattr(programs, "captured_as", captured_as)
-    return postgres_administration.provision(LOCAL)
+    return administration.provision(LOCAL)
 
 
 def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +68,7 @@ def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPa
         return Ended(0, '{"done": []}')
 
     monkeypatch.setattr(programs, "captured_as", captured_as)
-    assert postgres_administration.provision(LOCAL) == ()
+    assert administration.provision(LOCAL) == ()
     assert handed[0] == "postgres"
     assert "geheim" not in str(handed) and "SCRAM-SHA-256$4096:" in str(handed)
     assert {"PATH": "/usr/bin:/bin"} in handed, "and nothing of root's environment"
@@ -115,5 +116,5 @@ def test_a_server_that_is_too_old_for_scram_gets_no_password() -> None:
             client.say(message(b"C", b"SELECT 0\0") + READY)
 
     with serving(script) as server, pytest.raises(Refused):
-        postgres_administration.provision_as(server.postgres, Login("dba", "geheim"))
+        administration.provision_as(server.postgres, Login("dba", "geheim"))
     assert not server.knows("geheim") and not server.knows("SCRAM")

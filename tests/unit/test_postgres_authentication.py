@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db import listeners
-from hx_gateway_db.listeners import Listener
-from hx_gateway_db.postgres_authentication import LoginFailed, log_in
-from hx_gateway_db.postgres_certificates import trusted
-from hx_gateway_db.postgres_channel import Channel
-from hx_gateway_db.postgres_explanations import explain
-from hx_gateway_db.postgres_scram import end_point
-from hx_gateway_db.postgres_target import Target, administrator_target, target_of
-from hx_gateway_db.settings import Login, Postgres
+from hx_gateway_db.postgres.authentication import LoginFailed, log_in
+from hx_gateway_db.postgres.certificates import trusted
+from hx_gateway_db.postgres.channel import Channel
+from hx_gateway_db.postgres.explanations import explain
+from hx_gateway_db.postgres.scram import end_point
+from hx_gateway_db.postgres.target import Target, administrator_target, target_of
+from hx_gateway_db.settings.values import Login, Postgres
+from hx_gateway_db.systemd import listeners
+from hx_gateway_db.systemd.listeners import Listener
 from tests.fake_postgres import (
     AUTHENTICATED,
     CLEAR_TEXT,

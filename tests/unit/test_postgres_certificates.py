@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hx_gateway_db.postgres_certificates import UnusableFile, hidden_from_the_units, trusted
+from hx_gateway_db.postgres.certificates import UnusableFile, hidden_from_the_units, trusted
 
 
 def test_only_the_first_certificate_of_a_file_is_trusted(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import errno
 
 import pytest
 
-from hx_gateway_db import postgres_errors as errors
-from hx_gateway_db.postgres_target import target_of
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.postgres import sentences as errors
+from hx_gateway_db.postgres.target import target_of
+from hx_gateway_db.settings.values import Postgres
 
 TARGET = target_of(Postgres("db1", "hx", "hx", "secret"))
 

@@ -5,12 +5,12 @@ The commonest are caused for real in tests/machine/test_postgres.py; these are t
 
 import pytest
 
-from hx_gateway_db import postgres_errors as errors
 from hx_gateway_db.findings import Cure, Level
-from hx_gateway_db.postgres_errors import ConnectionFailure
-from hx_gateway_db.postgres_explanations import explain, explain_query
-from hx_gateway_db.postgres_target import administrator_target, target_of
-from hx_gateway_db.settings import Login, Postgres
+from hx_gateway_db.postgres import sentences as errors
+from hx_gateway_db.postgres.explanations import explain, explain_query
+from hx_gateway_db.postgres.sentences import ConnectionFailure
+from hx_gateway_db.postgres.target import administrator_target, target_of
+from hx_gateway_db.settings.values import Login, Postgres
 
 POSTGRES = Postgres("db1", "hx", "hx", "secret")
 TARGET = target_of(POSTGRES)

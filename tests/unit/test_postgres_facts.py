@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.postgres_facts import Facts, Slots, findings
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.postgres.facts import Facts, Slots, findings
+from hx_gateway_db.settings.values import Postgres
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 POSTGRES = Postgres("db1", "hx", "hx", "secret")

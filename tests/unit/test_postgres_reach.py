@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from hx_gateway_db.findings import Level
-from hx_gateway_db.postgres_reach import reach
-from hx_gateway_db.postgres_target import Target, target_of
-from hx_gateway_db.settings import Postgres
+from hx_gateway_db.postgres.reach import reach
+from hx_gateway_db.postgres.target import Target, target_of
+from hx_gateway_db.settings.values import Postgres
 
 
 @contextmanager

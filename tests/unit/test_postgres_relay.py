@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from hx_gateway_db import postgres, postgres_administration
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import failures
-from hx_gateway_db.postgres import NotUsable
-from hx_gateway_db.postgres_relay import accepted
-from hx_gateway_db.settings import Login
+from hx_gateway_db.postgres import administration, check
+from hx_gateway_db.postgres.check import NotUsable
+from hx_gateway_db.postgres.relay import accepted
+from hx_gateway_db.settings.values import Login
 from tests.fake_postgres import (
     AUTHENTICATED,
     GREETING,
@@ -85,7 +85,7 @@ def inspected(script: Script) -> tuple[str, float]:
     """The sentences of what fails, and how long it took."""
     started = time.monotonic()
     with serving(script) as server:
-        found = postgres.inspect(server.postgres).findings
+        found = check.inspect(server.postgres).findings
     said = " ".join(finding.sentence for finding in failures(found))
     return said, time.monotonic() - started
 
@@ -124,7 +124,7 @@ def test_endless_parameters_do_not_keep_libpq_busy() -> None:
 
 
 def test_a_drip_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_LOGIN_SECONDS", 0.6)
+    monkeypatch.setattr(check, "_LOGIN_SECONDS", 0.6)
 
     def script(client: Client) -> None:
         client.hear_start()
@@ -137,8 +137,8 @@ def test_a_drip_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_provisioning_ends_at_its_deadline_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_administration, "_SECONDS", 1)
-    monkeypatch.setattr(postgres, "_LOGIN_SECONDS", 0.3)
+    monkeypatch.setattr(administration, "_SECONDS", 1)
+    monkeypatch.setattr(check, "_LOGIN_SECONDS", 0.3)
 
     def script(client: Client) -> None:
         client.hear_start()
@@ -148,7 +148,7 @@ def test_provisioning_ends_at_its_deadline_too(monkeypatch: pytest.MonkeyPatch) 
 
     started = time.monotonic()
     with serving(script) as server, pytest.raises(Refused):
-        postgres_administration.provision_as(server.postgres, Login("dba", PASSWORD))
+        administration.provision_as(server.postgres, Login("dba", PASSWORD))
     assert time.monotonic() - started < 3
 
 
@@ -189,7 +189,7 @@ def test_names_that_the_server_tells_are_cut_and_made_printable() -> None:
     odd = b"x\x1b[31m$(reboot)\n" + b"y" * 1000
     rights = RIGHTS[:3] + (str(time.time()).encode(), *RIGHTS[4:8], odd, *RIGHTS[9:])
     with serving(answering(BEGUN, SET, rows(b"8", simple=True), rows(*rights))) as server:
-        found = postgres.inspect(server.postgres).findings
+        found = check.inspect(server.postgres).findings
     (tables,) = (one for one in found if one.name == "postgres.tables")
     assert "belong to the role x\ufffd[31m$(reboot) yyy" in tables.what
     assert len(tables.what) < 200 and "reboot" not in tables.cure
@@ -212,11 +212,11 @@ def test_the_tables_and_rows_of_a_stranger_are_findings_too() -> None:
     flood = message(b"D", struct.pack(">hi", 1, 1) + b"x") * 1000
     with serving(answering(endless=flood)) as server:
         with pytest.raises(NotUsable):
-            postgres.missing_tables(server.postgres)
-        with pytest.raises(NotUsable), postgres.spend_rows(server.postgres, 1) as written:
+            check.missing_tables(server.postgres)
+        with pytest.raises(NotUsable), check.spend_rows(server.postgres, 1) as written:
             written("request", "")
     with serving(answering(rows(b"\xff"))) as server, pytest.raises(NotUsable):
-        postgres.missing_tables(server.postgres)
+        check.missing_tables(server.postgres)
 
 
 def test_a_schema_with_odd_characters_is_looked_into() -> None:
@@ -230,7 +230,7 @@ def test_a_schema_with_odd_characters_is_looked_into() -> None:
             settings.port,
             parameters=(("schema", 'a"%s%(b)s{}'),),
         )
-        with postgres.spend_rows(odd, 1) as written:
+        with check.spend_rows(odd, 1) as written:
             assert written("request", "")
     assert server.knows('"a""%s%(b)s{}"."LiteLLM_SpendLogs"')
 
@@ -258,7 +258,7 @@ def test_another_process_that_connects_to_our_socket_is_hung_up_on() -> None:
 
 def test_nothing_is_left_of_a_connection() -> None:
     threads = threading.active_count()
-    with serving(answering()) as server, postgres.spend_rows(server.postgres, 5):
+    with serving(answering()) as server, check.spend_rows(server.postgres, 5):
         pass
     deadline = time.monotonic() + 2
     while threading.active_count() > threads and time.monotonic() < deadline:
@@ -287,7 +287,7 @@ def test_who_loses_patience_is_let_go() -> None:
 
     started = time.monotonic()
     with serving(script) as server, pytest.raises(KeyboardInterrupt):
-        postgres.inspect(server.postgres)
+        check.inspect(server.postgres)
     assert time.monotonic() - started < 2.5
 
 
@@ -297,6 +297,6 @@ def test_the_server_s_greeting_is_what_psycopg_knows() -> None:
     rights = RIGHTS[:3] + (now, *RIGHTS[4:])
     script = answering(BEGUN, SET, rows(b"8", simple=True), rows(*rights), greeting=version)
     with serving(script) as server:
-        found = {one.name: one.what for one in postgres.inspect(server.postgres).findings}
+        found = {one.name: one.what for one in check.inspect(server.postgres).findings}
     assert found["postgres.version"].endswith("is version 17.2")
     assert "a pooler (PgBouncer) stands in front" in found["postgres.pooler"]

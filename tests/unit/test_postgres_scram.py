@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from psycopg import pq
 
-from hx_gateway_db.postgres_scram import Conversation, NotScram, end_point, prepared, verifier
+from hx_gateway_db.postgres.scram import Conversation, NotScram, end_point, prepared, verifier
 
 ODD = (
     "word",

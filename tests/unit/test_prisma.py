@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_gateway_db.prisma import VARIABLES, _explained, drop_in_lines, recorded, tidy
-from hx_gateway_db.prisma_check import Report, _text, findings
-from hx_gateway_db.prisma_generator import with_output
-from hx_gateway_db.prisma_probe import models
+from hx_gateway_db.prisma.check import Report, _text, findings
+from hx_gateway_db.prisma.guest_generator import with_output
+from hx_gateway_db.prisma.guest_probe import models
+from hx_gateway_db.prisma.prepare import VARIABLES, _explained, drop_in_lines, recorded, tidy
 
 SCHEMA = """datasource client {
   provider = "postgresql"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db import redis_administration, redis_server
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.redis_administration import (
+from hx_gateway_db.redis import administration, check
+from hx_gateway_db.redis.administration import (
     Persistence,
     Provisioned,
     forget_local,
@@ -17,8 +17,8 @@ from hx_gateway_db.redis_administration import (
     provision_as,
     provision_local,
 )
-from hx_gateway_db.redis_conf import Secret, ServerConfiguration
-from hx_gateway_db.settings import Login, Redis
+from hx_gateway_db.redis.conf import Secret, ServerConfiguration
+from hx_gateway_db.settings.values import Login, Redis
 from tests.fake_redis import (
     DRIP,
     FLOOD,
@@ -78,9 +78,9 @@ ACL_FILE = b"*2\r\n$7\r\naclfile\r\n" + bulk("/etc/redis/users.acl")
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "_SECONDS", SECONDS, raising=False)
-    monkeypatch.setattr(redis_administration, "_SECONDS", SECONDS, raising=False)
-    monkeypatch.setattr(redis_administration, "configurations", list)
+    monkeypatch.setattr(check, "_SECONDS", SECONDS, raising=False)
+    monkeypatch.setattr(administration, "_SECONDS", SECONDS, raising=False)
+    monkeypatch.setattr(administration, "configurations", list)
 
 
 def said(call: Call, fake: FakeRedis) -> list[str]:
@@ -122,7 +122,7 @@ def test_a_password_of_a_file_is_shown_to_nobody_who_may_not_read_it(
     with fake_redis({"ACL GETUSER": b"-NOAUTH Authentication required.\r\n"}) as fake:
         secret = Secret("requirepass-4711", Path("/x"), ((4242, 4242, 0o600),))
         found = ServerConfiguration((fake.port,), "", (secret,))
-        monkeypatch.setattr(redis_administration, "configurations", lambda: [found])
+        monkeypatch.setattr(administration, "configurations", lambda: [found])
         monkeypatch.setattr(Secret, "readable_by", lambda *process: False)
         (sentence,) = said(here, fake)
         assert "it may not read /x" in sentence

@@ -3,11 +3,11 @@
 import pytest
 
 from hx_gateway_db.findings import Level
-from hx_gateway_db.redis_arguments import arguments
-from hx_gateway_db.redis_findings import Withheld
-from hx_gateway_db.redis_server import inspect
-from hx_gateway_db.settings import Redis
-from hx_gateway_db.urls import parse_redis_url
+from hx_gateway_db.redis.arguments import arguments
+from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.place import Withheld
+from hx_gateway_db.settings.urls import parse_redis_url
+from hx_gateway_db.settings.values import Redis
 from tests.fake_redis import fake_redis
 
 

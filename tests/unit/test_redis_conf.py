@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.redis_conf import configurations, directives, split
+from hx_gateway_db.redis.conf import configurations, directives, split
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from redis import exceptions
 
 from hx_gateway_db.findings import Cure, Level
-from hx_gateway_db.redis_errors import Stranger, explain, explain_stranger, stranger
-from hx_gateway_db.redis_findings import place
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.redis.place import place
+from hx_gateway_db.redis.sentences import Stranger, explain, explain_stranger, stranger
+from hx_gateway_db.settings.values import Redis
 
 REDIS = Redis("r1", user="hx", password="geheim")
 TLS = Redis("r1", tls=True, ca_file="/etc/ca.pem")

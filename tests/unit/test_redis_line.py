@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis import exceptions
 
-from hx_gateway_db.redis_line import Replies, opened, opened_here, time_left
+from hx_gateway_db.redis.line import Replies, opened, opened_here, time_left
 
 
 def replies(data: bytes, seconds: float = 5.0) -> Replies:

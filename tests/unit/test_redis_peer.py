@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
-from hx_gateway_db import listeners, redis_peer, redis_server, services
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Level
 from hx_gateway_db.layout import LITELLM_UNIT
-from hx_gateway_db.listeners import Listener
-from hx_gateway_db.redis_administration import provision_as, provision_local
-from hx_gateway_db.redis_conf import Secret
-from hx_gateway_db.redis_findings import Withheld
-from hx_gateway_db.redis_peer import Peer, for_an_administrator, for_readers, for_the_gateway
-from hx_gateway_db.redis_rule import password_hash
-from hx_gateway_db.redis_server import inspect
-from hx_gateway_db.settings import Login, Redis
+from hx_gateway_db.redis import check
+from hx_gateway_db.redis import peer as redis_peer
+from hx_gateway_db.redis.administration import provision_as, provision_local
+from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.conf import Secret
+from hx_gateway_db.redis.peer import Peer, for_an_administrator, for_readers, for_the_gateway
+from hx_gateway_db.redis.place import Withheld
+from hx_gateway_db.redis.rule import password_hash
+from hx_gateway_db.settings.values import Login, Redis
+from hx_gateway_db.systemd import listeners, units
+from hx_gateway_db.systemd.listeners import Listener
 from tests.fake_redis import PASS, fake_redis
 
 REDIS = Redis("r1", user="hx", password=PASS)
@@ -37,8 +39,8 @@ GROUP = "/gateway.slice/hx-litellm-gateway.service"
 def _gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that runs as user 997 in a control group of its own."""
     known = {"ControlGroup": GROUP, "User": "997"}
-    monkeypatch.setattr(services, "available", lambda: True)
-    monkeypatch.setattr(services, "properties", lambda unit, names: list(known.items()))
+    monkeypatch.setattr(units, "available", lambda: True)
+    monkeypatch.setattr(units, "properties", lambda unit, names: list(known.items()))
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def test_the_gateway_s_own_process_is_not() -> None:
 
 
 def test_without_systemd_the_gateway_is_known_by_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "available", lambda: False)
+    monkeypatch.setattr(units, "available", lambda: False)
     account = pwd.struct_passwd(("hx-gateway", "x", 990, 990, "", "/", ""))
     monkeypatch.setattr(pwd, "getpwnam", {"hx-gateway": account}.__getitem__)
     refusal(for_the_gateway(REDIS), Peer(True, False, Listener(5, "sh", "/", 990)))
@@ -169,7 +171,7 @@ def test_the_gateway_s_login_to_another_machine_in_the_clear_is_a_warning(
 def test_a_connection_that_nobody_takes_is_told_nothing_and_ends_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_server, "_SECONDS", 0.4)
+    monkeypatch.setattr(check, "_SECONDS", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
         (failed,) = inspect(Redis("127.0.0.1", server.getsockname()[1], password=PASS))

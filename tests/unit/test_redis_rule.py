@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from hx_gateway_db.redis_rule import KEYS, grants, parse_version, password_hash, rule
+from hx_gateway_db.redis.rule import KEYS, grants, parse_version, password_hash, rule
 
 
 def test_the_rule_holds_a_hash_of_the_password_and_never_the_password() -> None:

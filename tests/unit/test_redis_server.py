@@ -5,10 +5,10 @@ import unicodedata
 
 import pytest
 
-from hx_gateway_db import redis_server
 from hx_gateway_db.findings import Finding, Level, failures
-from hx_gateway_db.redis_server import inspect
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.redis import check
+from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.settings.values import Redis
 from tests.fake_redis import (
     DRIP,
     FLOOD,
@@ -79,7 +79,7 @@ INFO: dict[str, dict[str, str | None]] = {
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "_SECONDS", SECONDS)
+    monkeypatch.setattr(check, "_SECONDS", SECONDS)
 
 
 def look(fake: FakeRedis, **more: object) -> tuple[Finding, ...]:

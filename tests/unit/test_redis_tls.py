@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.redis_server import inspect
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.settings.values import Redis
 from tests.fake_redis import FakeRedis, fake_redis
 
 # For localhost and 127.0.0.1, from 2020 on for 100 years.

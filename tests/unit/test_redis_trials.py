@@ -6,9 +6,9 @@ import pytest
 from redis import exceptions
 
 from hx_gateway_db.findings import Finding
-from hx_gateway_db.redis_rule import COMMANDS, KEYS
-from hx_gateway_db.redis_trials import Trial, objection, trials
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.redis.rule import COMMANDS, KEYS
+from hx_gateway_db.redis.trials import Trial, objection, trials
+from hx_gateway_db.settings.values import Redis
 
 REDIS = Redis("r1", user="hx", password="pw")
 TRIED = trials(0, "abc")

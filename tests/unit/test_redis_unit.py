@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from hx_gateway_db import services
-from hx_gateway_db.listeners import Listener
-from hx_gateway_db.redis_unit import unit_of
-from hx_gateway_db.services import ServiceFailed
+from hx_gateway_db.redis.unit import unit_of
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.listeners import Listener
+from hx_gateway_db.systemd.units import ServiceFailed
 
 NAME = "redis-server.service"
 GROUP = f"/system.slice/{NAME}"
@@ -25,8 +25,8 @@ def systemd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise ServiceFailed("no such unit.")
             return [("ControlGroup", group), ("ExecStart", started(path))]
 
-        monkeypatch.setattr(services, "available", lambda: True)
-        monkeypatch.setattr(services, "properties", properties)
+        monkeypatch.setattr(units, "available", lambda: True)
+        monkeypatch.setattr(units, "properties", properties)
 
     return make
 
@@ -82,5 +82,5 @@ def test_without_systemd_or_a_process_there_is_none(
     systemd()
     assert unit_of(None) == ""
     assert unit_of(Listener()) == ""
-    monkeypatch.setattr(services, "available", lambda: False)
+    monkeypatch.setattr(units, "available", lambda: False)
     assert unit_of(Listener(1, "redis-server", GROUP)) == ""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hx_gateway_db import refusals
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.settings import Redis
+from hx_gateway_db.gateway import sentences
+from hx_gateway_db.settings.values import Redis
 
 REDIS = Redis("db2", user="hx", password="geheim")
 UNREACHABLE = (
@@ -18,90 +18,100 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
     ("finding", "what", "cure"),
     [
         (
-            refusals.virtual_key_refused(400, "No connected db."),
+            sentences.virtual_key_refused(400, "No connected db."),
             "LiteLLM on port 4000 runs without a database",
             "dpkg-reconfigure hx-gateway-db",
         ),
         (
-            refusals.virtual_key_refused(401, "Authentication Error, Invalid proxy server token"),
+            sentences.virtual_key_refused(401, "Authentication Error, Invalid proxy server token"),
             "refuses the master key that config.yaml names",
             "systemctl restart hx-litellm-gateway",
         ),
         (
-            refusals.virtual_key_refused(500, "{'error': 'Internal Server Error.'}"),
+            sentences.virtual_key_refused(500, "{'error': 'Internal Server Error.'}"),
             "can't make a virtual key",
             "journalctl -u hx-litellm-gateway",
         ),
         (
-            refusals.virtual_key_refused(401, MISSING),
+            sentences.virtual_key_refused(401, MISSING),
             "LiteLLM's tables are missing in its database",
             "restore them from a backup",
         ),
         (
-            refusals.no_models(4000, 401, MISSING),
+            sentences.no_models(4000, 401, MISSING),
             "LiteLLM's tables are missing in its database",
             "restore them from a backup",
         ),
         (
-            refusals.no_models(4010, 401, "Authentication Error, Invalid proxy server token"),
+            sentences.no_models(4010, 401, "Authentication Error, Invalid proxy server token"),
             "refuses the virtual key that LiteLLM has just made (HTTP 401)",
             "journalctl",
         ),
         (
-            refusals.no_models(4010, 502, "LiteLLM does not answer: ConnectError"),
+            sentences.no_models(4010, 502, "LiteLLM does not answer: ConnectError"),
             "does not get through to LiteLLM (HTTP 502)",
             "HX_LITELLM_UPSTREAM",
         ),
         (
-            refusals.not_ready(503, "", given=True),
+            sentences.not_ready(503, "", given=True),
             "has lost its database",
             "start the database",
         ),
         (
-            refusals.not_ready(200, "Not connected", given=False),
+            sentences.not_ready(200, "Not connected", given=False),
             "runs without a database (it says 'Not connected')",
             "systemctl restart hx-litellm-gateway",
         ),
         (
-            refusals.not_ready(200, "Not connected", given=True),
+            sentences.not_ready(200, "Not connected", given=True),
             "was given a database and runs without it",
             "journalctl",
         ),
         (
-            refusals.tables_missing(["LiteLLM_SpendLogs"], "hx on db1:5432"),
+            sentences.tables_missing(["LiteLLM_SpendLogs"], "hx on db1:5432"),
             "hx on db1:5432 has no LiteLLM_SpendLogs",
             "restore them from a backup",
         ),
-        (refusals.wrapper_without_key(), "has no HX_MASTER_KEY", "set HX_MASTER_KEY"),
-        (refusals.wrapper_upstream_refused(False), "has no HX_UPSTREAM_KEY", "set HX_UPSTREAM_KEY"),
-        (refusals.wrapper_upstream_refused(True), "refuses the HX_UPSTREAM_KEY", "HX_UPSTREAM_KEY"),
-        (refusals.wrapper_own_key_refused(), "refuses the HX_MASTER_KEY that is in", "ml.env"),
-        (refusals.wrapper_with_another_litellm(), "does not know the virtual", "UPSTREAM"),
+        (sentences.wrapper_without_key(), "has no HX_MASTER_KEY", "set HX_MASTER_KEY"),
         (
-            refusals.cache_refused(REDIS, UNREACHABLE),
+            sentences.wrapper_upstream_refused(False),
+            "has no HX_UPSTREAM_KEY",
+            "set HX_UPSTREAM_KEY",
+        ),
+        (
+            sentences.wrapper_upstream_refused(True),
+            "refuses the HX_UPSTREAM_KEY",
+            "HX_UPSTREAM_KEY",
+        ),
+        (sentences.wrapper_own_key_refused(), "refuses the HX_MASTER_KEY that is in", "ml.env"),
+        (sentences.wrapper_with_another_litellm(), "does not know the virtual", "UPSTREAM"),
+        (
+            sentences.cache_refused(REDIS, UNREACHABLE),
             "LiteLLM on port 4000 does not reach Redis at db2:6379",
             "check REDIS_HOST and REDIS_PORT",
         ),
         (
-            refusals.cache_refused(REDIS, "Service Unhealthy (invalid username-password pair)"),
+            sentences.cache_refused(REDIS, "Service Unhealthy (invalid username-password pair)"),
             "Redis at db2:6379 refuses LiteLLM's login as hx",
             "check REDIS_USER and REDIS_PASS",
         ),
         (
-            refusals.cache_refused(REDIS, "Service Unhealthy (NOPERM this user has no permissions"),
+            sentences.cache_refused(
+                REDIS, "Service Unhealthy (NOPERM this user has no permissions"
+            ),
             "does not let the user hx do what LiteLLM's cache does",
             "hx-gateway-db provision --print",
         ),
         (
-            refusals.cache_refused(REDIS, "Cache not initialized. litellm.cache is None"),
+            sentences.cache_refused(REDIS, "Cache not initialized. litellm.cache is None"),
             "runs without a cache, although it is on",
             "systemctl restart hx-litellm-gateway",
         ),
-        (refusals.cache_refused(REDIS, "MISCONF Redis is configured"), "no writes", "its disk"),
-        (refusals.cache_refused(REDIS, "OOM command not allowed"), "memory is full", "maxmemory"),
-        (refusals.cache_refused(REDIS, "READONLY You can't write"), "is a replica", "REDIS_HOST"),
-        (refusals.cache_refused(REDIS, "LOADING Redis is loading"), "still loading", "wait"),
-        (refusals.cache_refused(REDIS, "who knows"), "does not reach its cache", "journalctl"),
+        (sentences.cache_refused(REDIS, "MISCONF Redis is configured"), "no writes", "its disk"),
+        (sentences.cache_refused(REDIS, "OOM command not allowed"), "memory is full", "maxmemory"),
+        (sentences.cache_refused(REDIS, "READONLY You can't write"), "is a replica", "REDIS_HOST"),
+        (sentences.cache_refused(REDIS, "LOADING Redis is loading"), "still loading", "wait"),
+        (sentences.cache_refused(REDIS, "who knows"), "does not reach its cache", "journalctl"),
     ],
 )
 def test_a_failure_names_cause_and_cure(finding: Finding, what: str, cure: str) -> None:
@@ -122,7 +132,7 @@ def test_a_failure_names_cause_and_cure(finding: Finding, what: str, cure: str) 
     ],
 )
 def test_a_model_s_own_server_is_a_warning(status: int, message: str, what: str) -> None:
-    finding = refusals.model_failed("model.chat", "hx-chat", status, message)
+    finding = sentences.model_failed("model.chat", "hx-chat", status, message)
     assert finding.level is Level.WARNING
     assert what in finding.what and finding.cure
 
@@ -131,10 +141,10 @@ def test_a_model_s_own_server_is_a_warning(status: int, message: str, what: str)
     ("status", "message"), [(400, "No connected db."), (401, "Authentication Error, no key")]
 )
 def test_a_gateway_that_refuses_a_chat_itself_has_failed(status: int, message: str) -> None:
-    finding = refusals.model_failed("model.chat", "hx-chat", status, message)
+    finding = sentences.model_failed("model.chat", "hx-chat", status, message)
     assert finding.level is Level.FAILED
 
 
 def test_litellm_s_own_401_is_told_from_the_wrapper_s() -> None:
-    assert refusals.litellm_refuses("Authentication Error, No api key passed in.")
-    assert not refusals.litellm_refuses("invalid wrapper key")
+    assert sentences.litellm_refuses("Authentication Error, No api key passed in.")
+    assert not sentences.litellm_refuses("invalid wrapper key")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hx_gateway_db import removal
-from hx_gateway_db.removal import remove_tree
+from hx_gateway_db.transaction import removal
+from hx_gateway_db.transaction.removal import remove_tree
 
 
 def test_what_is_missing_is_removed_already(tmp_path: Path) -> None:

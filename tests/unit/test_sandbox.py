@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_gateway_db import env_file
-from hx_gateway_db import sandbox as sandboxes
 from hx_gateway_db.programs import Ended
-from hx_gateway_db.sandbox import (
+from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.systemd import sandbox as sandboxes
+from hx_gateway_db.systemd.sandbox import (
     Sandbox,
     Unavailable,
     _environment_file,
     environment,
     variables,
 )
-from hx_gateway_db.started_program import StartedProgram
+from hx_gateway_db.systemd.started_program import StartedProgram
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=30)
@@ -33,7 +33,7 @@ def test_the_shown_environment_is_unquoted() -> None:
 def test_systemd_reads_from_the_file_what_was_put_into_it(values: dict[str, str]) -> None:
     with ExitStack() as stack:
         text = Path(_environment_file(values, stack)).read_text()
-        assert env_file.values(text) == values
+        assert environment_files.values(text) == values
 
 
 def test_the_file_is_gone_afterwards() -> None:

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 import pexpect
 import pytest
 
-from hx_gateway_db.cli import main
+from hx_gateway_db.checks.preflight import Inspection
+from hx_gateway_db.cli.parser import main
+from hx_gateway_db.cli.screen import coloured, draws, wrapped
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.preflight import Inspection
-from hx_gateway_db.screen import coloured, draws, wrapped
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIG = "opt/HX-Infrastructure-/api-gateway/config/api-gateway/config.yaml"
@@ -63,7 +63,7 @@ def command_line(root: Path, arguments: tuple[str, ...]) -> list[str]:
     """As the program in /usr/sbin runs it, isolated from Python's own environment variables."""
     program = (
         f"import sys; sys.path.insert(0, {str(PROJECT)!r}); sys.argv[0] = 'hx-gateway-db'\n"
-        "from hx_gateway_db.cli import main; sys.exit(main())"
+        "from hx_gateway_db.cli.parser import main; sys.exit(main())"
     )
     # The libraries are the virtual environment's, which -I leaves.
     place = [] if arguments[0] == "provision" else ["--root", str(root)]
@@ -213,9 +213,9 @@ def test_json_is_the_same_everywhere(root: Path) -> None:
 def test_check_ends_with_what_needs_attention(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hx_gateway_db import preflight
+    from hx_gateway_db.wiring import apply
 
-    monkeypatch.setattr(preflight, "inspect", lambda *_: Inspection(FINDINGS))
+    monkeypatch.setattr(apply, "inspect", lambda *_: Inspection(FINDINGS))
     assert main(["check", "--answers", str(root / "answers")]) == 6
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["ok", "skipped", "warning", "failed"]

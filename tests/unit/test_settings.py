@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from hx_gateway_db.answers import to_settings
 from hx_gateway_db.errors import InvalidSettings
-from hx_gateway_db.settings import Cache, Login, Postgres, Redis, Settings
+from hx_gateway_db.settings.answers import to_settings
+from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
 GOOD = Postgres("db1", "d", "u", "p")
 

@@ -10,18 +10,19 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from hx_gateway_db import settled, snapshot
-from hx_gateway_db.changes import Changes, FileChange
-from hx_gateway_db.cli import main
+from hx_gateway_db.cli.parser import main
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.host import read_host
+from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS, redis_drop_in
-from hx_gateway_db.lock import lock
-from hx_gateway_db.plan import plan_apply
-from hx_gateway_db.settled import NOTHING_TO_CHANGE, is_settled, remember
-from hx_gateway_db.snapshot import FileImage, take
-from hx_gateway_db.transaction import Transaction
-from hx_gateway_db.wiring import desired
+from hx_gateway_db.transaction import snapshot
+from hx_gateway_db.transaction.changes import Changes, FileChange
+from hx_gateway_db.transaction.lock import lock
+from hx_gateway_db.transaction.snapshot import FileImage, take
+from hx_gateway_db.transaction.transaction import Transaction
+from hx_gateway_db.wiring import settled
+from hx_gateway_db.wiring.apply import desired
+from hx_gateway_db.wiring.plan import plan_apply
+from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled, remember
 
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = str(STATE_FOLDER.relative_to("/"))
@@ -82,7 +83,7 @@ def no_plan(wired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def planned(*arguments: object) -> str:
         raise AssertionError("a plan was made")
 
-    monkeypatch.setattr("hx_gateway_db.wiring.apply", planned)
+    monkeypatch.setattr("hx_gateway_db.wiring.apply.apply", planned)
 
 
 @pytest.mark.usefixtures("no_plan")
@@ -219,10 +220,10 @@ def copy_of_the_program(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(TEMPLATES, target / "templates")
     shutil.copytree(PROJECT / "hx_gateway_db", target / "modules")
     monkeypatch.setattr(settled, "TEMPLATES", target / "templates")
-    monkeypatch.setattr(settled, "__file__", str(target / "modules/settled.py"))
+    monkeypatch.setattr(settled, "__file__", str(target / "modules/wiring/settled.py"))
 
 
-@pytest.mark.parametrize("name", ["templates/30-db.conf.j2", "modules/yaml_plan.py"])
+@pytest.mark.parametrize("name", ["templates/30-db.conf.j2", "modules/yaml_edit/proof.py"])
 @pytest.mark.parametrize("change", [add_a_byte, change_the_mode, take_away, os.utime])
 def test_an_upgrade_is_the_full_way(
     wired: Path,
@@ -304,7 +305,7 @@ def test_after_a_rollback_the_same_answers_wire_again(wired: Path, run: Run) -> 
 def test_what_another_run_holds_the_lock_for_is_waited_for_and_then_refused(
     wired: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hx_gateway_db.lock._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("hx_gateway_db.transaction.lock._LOCK_SECONDS", 0.1)
     with lock(wired, "rollback"), pytest.raises(Refused, match="hx-gateway-db rollback"):
         is_settled(wired, ANSWERS)
     with lock(wired, "rollback"):
@@ -345,7 +346,7 @@ def test_a_record_that_somebody_has_opened_to_others_is_roots_again(wired: Path)
 MODULES = f"""\
 import sys
 sys.path.insert(0, {str(PROJECT)!r})
-from hx_gateway_db.cli import main
+from hx_gateway_db.cli.parser import main
 try:
     status = main(sys.argv[1:])
 except SystemExit as end:
@@ -378,7 +379,7 @@ def ours(modules: set[str]) -> set[str]:
     }
 
 
-COMMAND_LINE = {"cli", "help_text", "screen"}
+COMMAND_LINE = {"cli", "cli.parser", "cli.help_text", "cli.screen"}
 
 
 def test_help_loads_nothing_but_the_command_line() -> None:
@@ -395,9 +396,11 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
     assert modules & (HEAVY - {"lzma", "bz2"}) == set()
     assert ours(modules) == {
         *COMMAND_LINE,
-        *("commands", "errors", "findings", "interruption", "redaction"),
-        *("answers", "settings", "layout", "redis_rule"),
-        *("settled", "lock", "folders", "foreign_file", "snapshot"),
+        *("cli.commands", "errors", "findings", "redaction", "layout"),
+        *("settings", "settings.answers", "settings.values"),
+        *("wiring", "wiring.settled", "wiring.interruption"),
+        *("transaction", "transaction.lock", "transaction.folders"),
+        *("transaction.foreign_file", "transaction.snapshot"),
     }
 
 

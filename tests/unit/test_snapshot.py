@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.snapshot import take, untouched
+from hx_gateway_db.transaction.snapshot import take, untouched
 
 FILE = PurePosixPath("/folder/file")
 

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from hx_gateway_db import postgres
+from hx_gateway_db.checks.spend import Request, SpendRows
 from hx_gateway_db.findings import Level
-from hx_gateway_db.settings import Postgres
-from hx_gateway_db.spend import Request, SpendRows
+from hx_gateway_db.postgres import check
+from hx_gateway_db.settings.values import Postgres
 
 DATABASE = Postgres("db1", "hx", "hx", "geheim")
 
@@ -29,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("hx_gateway_db.spend.time", clock)
+    monkeypatch.setattr("hx_gateway_db.checks.spend.time", clock)
     return clock
 
 
@@ -43,7 +43,7 @@ def written(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> dict[str, float]:
         assert 0 <= seconds < 100
         yield lambda request, key: rows.get(request, float("inf")) <= clock.now
 
-    monkeypatch.setattr(postgres, "spend_rows", spend_rows)
+    monkeypatch.setattr(check, "spend_rows", spend_rows)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hx_gateway_db.started_program import StartedProgram, python_of, shown
+from hx_gateway_db.systemd.started_program import StartedProgram, python_of, shown
 
 SHOWN = (
     "{ path=/opt/HX-Infrastructure-/v env/bin/litellm ; argv[]=/opt/HX-Infrastructure-/v"

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "hx_gateway_db"
 THE_PLACE = PACKAGE / "programs.py"
 # Read by the gateway's own Python, which runs as the gateway's user already.
-RUN_BY_THE_GATEWAY = (PACKAGE / "prisma_probe.py", PACKAGE / "prisma_generator.py")
-MODULES = [path for path in sorted(PACKAGE.glob("*.py")) if path not in RUN_BY_THE_GATEWAY]
+RUN_BY_THE_GATEWAY = tuple((PACKAGE / "prisma").glob("guest_*.py"))
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path not in RUN_BY_THE_GATEWAY]
 SCRIPTS = [
     *sorted(
         path

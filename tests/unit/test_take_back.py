@@ -4,9 +4,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from hx_gateway_db.changes import FileChange
-from hx_gateway_db.snapshot import FileImage, Metadata
-from hx_gateway_db.take_back import take_back
+from hx_gateway_db.transaction.changes import FileChange
+from hx_gateway_db.transaction.snapshot import FileImage, Metadata
+from hx_gateway_db.wiring.take_back import take_back
 
 CONFIG = "/opt/x/config.yaml"
 ENV = "/opt/x/gateway.env"

@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from hx_gateway_db.changes import Changes, FileChange, Group
 from hx_gateway_db.errors import NotRolledBack, Refused
-from hx_gateway_db.lock import lock
 from hx_gateway_db.programs import Ended
-from hx_gateway_db.replacement import exchange, rename_to_new
-from hx_gateway_db.snapshot import FileImage, Metadata, take
-from hx_gateway_db.transaction import Transaction, interrupted
+from hx_gateway_db.transaction.changes import Changes, FileChange, Group
+from hx_gateway_db.transaction.lock import lock
+from hx_gateway_db.transaction.replacement import exchange, rename_to_new
+from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
+from hx_gateway_db.transaction.transaction import Transaction, interrupted
 
 OLD, NEW, GONE = (PurePosixPath(f"/etc/{name}") for name in ("old", "new.d/new", "gone"))
 
@@ -140,8 +140,12 @@ def test_an_edit_in_the_last_moment_is_not_overwritten(
 
         return renamed
 
-    monkeypatch.setattr("hx_gateway_db.replacement.exchange", save_just_before(exchange))
-    monkeypatch.setattr("hx_gateway_db.replacement.rename_to_new", save_just_before(rename_to_new))
+    monkeypatch.setattr(
+        "hx_gateway_db.transaction.replacement.exchange", save_just_before(exchange)
+    )
+    monkeypatch.setattr(
+        "hx_gateway_db.transaction.replacement.rename_to_new", save_just_before(rename_to_new)
+    )
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         with pytest.raises(Refused, match=f"{name} was changed by somebody else just now"):
@@ -163,7 +167,7 @@ def test_of_two_edits_in_the_last_moment_the_newest_stays(
             break
         return exchange(folder, one, other)
 
-    monkeypatch.setattr("hx_gateway_db.replacement.exchange", exchange_after_a_save)
+    monkeypatch.setattr("hx_gateway_db.transaction.replacement.exchange", exchange_after_a_save)
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         with pytest.raises(Refused, match="changed by somebody else just now"):
@@ -195,8 +199,8 @@ def test_where_the_file_system_cannot_exchange_files_are_still_replaced(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tree(root)
-    monkeypatch.setattr("hx_gateway_db.replacement.exchange", lambda *names: False)
-    monkeypatch.setattr("hx_gateway_db.replacement.rename_to_new", lambda *names: False)
+    monkeypatch.setattr("hx_gateway_db.transaction.replacement.exchange", lambda *names: False)
+    monkeypatch.setattr("hx_gateway_db.transaction.replacement.rename_to_new", lambda *names: False)
     with lock(root, "test"):
         transaction = Transaction.begin(root, changes(root))
         transaction.write()
@@ -243,7 +247,7 @@ def test_a_journal_that_cannot_be_closed_is_still_there_to_undo(
         def full(folder: Path) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr("hx_gateway_db.journal.sync", full)
+        monkeypatch.setattr("hx_gateway_db.transaction.journal.sync", full)
         with pytest.raises(NotRolledBack, match="can't be closed"):
             transaction.close()
         assert interrupted(root) is not None
@@ -265,7 +269,7 @@ def test_journal_and_state_folder_are_private(root: Path) -> None:
 def test_a_second_run_is_told_who_holds_the_lock(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hx_gateway_db.lock._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("hx_gateway_db.transaction.lock._LOCK_SECONDS", 0.2)
     with (
         lock(root, "apply"),
         pytest.raises(Refused, match=rf"hx-gateway-db apply \(process {os.getpid()}\)"),
@@ -283,7 +287,7 @@ def group_tools(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         called.append(command[0])
         return Ended(9, "", "groupadd: group 'hx-gateway' already exists")
 
-    monkeypatch.setattr("hx_gateway_db.transaction.captured", run)
+    monkeypatch.setattr("hx_gateway_db.transaction.transaction.captured", run)
     return called
 
 

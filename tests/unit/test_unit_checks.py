@@ -2,13 +2,14 @@
 
 import pytest
 
-from hx_gateway_db import gateway, services
-from hx_gateway_db.answerer import Stranger
+from hx_gateway_db.checks.units import check_service, port_finding, unit_finding
 from hx_gateway_db.findings import Level
+from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
-from hx_gateway_db.listeners import Listener
-from hx_gateway_db.services import Unit
-from hx_gateway_db.unit_checks import check_service, port_finding, unit_finding
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.listeners import Listener
+from hx_gateway_db.systemd.units import Unit
 
 FOREIGN = Stranger(Listener(812, "python3", "/system.slice/other.service"), "other.service")
 
@@ -98,8 +99,8 @@ def test_a_unit_that_does_not_answer_as_it_should(status: int, silence: str, wha
 def test_without_systemd_it_is_not_told_who_answers_and_nobody_is_asked(
     monkeypatch: pytest.MonkeyPatch, name: str, port: int
 ) -> None:
-    monkeypatch.setattr(services, "available", lambda: False)
-    monkeypatch.setattr(gateway, "health", lambda _: 200)
+    monkeypatch.setattr(units, "available", lambda: False)
+    monkeypatch.setattr(http, "health", lambda _: 200)
     unit_found, port_found = check_service(name, port, restart_pending=False)
     assert (unit_found.level, port_found.level) == (Level.SKIPPED, Level.SKIPPED)
     assert port_found.what == f"it can't be told who answers on port {port}: nobody is asked"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hx_gateway_db.unit_environment import Defeat, defeats, environment_files, in_order
+from hx_gateway_db.systemd.unit_environment import Defeat, defeats, environment_files, in_order
 
 UNIT = "/etc/systemd/system/u.service"
 OURS = "/etc/systemd/system/u.service.d/30-db.conf"

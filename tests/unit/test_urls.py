@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from redis.connection import parse_url
 
 from hx_gateway_db.errors import InvalidSettings
-from hx_gateway_db.settings import Postgres, Redis
-from hx_gateway_db.urls import database_url, parse_database_url, parse_redis_url, redis_url
+from hx_gateway_db.settings.urls import database_url, parse_database_url, parse_redis_url, redis_url
+from hx_gateway_db.settings.values import Postgres, Redis
 
 UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
 one_line = st.text(

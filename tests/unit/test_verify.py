@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from hx_gateway_db import services
-from hx_gateway_db.chain import Chain
+from hx_gateway_db.checks.chain import Chain
+from hx_gateway_db.checks.verify import Row, last_words
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.host import Host
+from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT, Layout
-from hx_gateway_db.services import Unit
-from hx_gateway_db.settings import Postgres, Settings
-from hx_gateway_db.verify import Row, last_words
+from hx_gateway_db.settings.values import Postgres, Settings
+from hx_gateway_db.systemd import units as services
+from hx_gateway_db.systemd.units import Unit
 
 PASSWORD = "correct horse"
 SETTINGS = Settings(Postgres("db1", "hx", "hx", PASSWORD))

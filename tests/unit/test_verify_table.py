@@ -2,9 +2,9 @@
 
 import pytest
 
+from hx_gateway_db.checks.verify import Row, Words
+from hx_gateway_db.cli.table import ending, row_lines, word_lines
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.verify import Row, Words
-from hx_gateway_db.verify_table import ending, row_lines, word_lines
 
 OK = Row(Finding("litellm.port", Level.OK, "", "it answers", "as it should", "no cure"), 0.02)
 FAILED = Row(

@@ -1,6 +1,6 @@
 """What a watch draws: a frame that fills the screen and never scrolls it."""
 
-from hx_gateway_db.watch import _frame
+from hx_gateway_db.cli.watch import _frame
 
 LINES = [f"line {number}" for number in range(30)]
 

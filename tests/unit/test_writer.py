@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import pytest
 
 import hx_gateway_db
-from hx_gateway_db import commands, screen
-from hx_gateway_db.cli import main
+from hx_gateway_db.checks.verify import Row
+from hx_gateway_db.cli import commands, screen
+from hx_gateway_db.cli.parser import main
+from hx_gateway_db.cli.table import row_lines
+from hx_gateway_db.cli.watch import _frame
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.verify import Row
-from hx_gateway_db.verify_table import row_lines
-from hx_gateway_db.watch import _frame
 
 PACKAGE = Path(hx_gateway_db.__file__).parent
 # What answers the package over a pipe, as another user or in the gateway's Python.
-PROGRAMS = {"prisma_generator", "prisma_probe", "postgres_administration"}
+PROGRAMS = {"prisma/guest_generator.py", "prisma/guest_probe.py", "postgres/guest_superuser.py"}
 # What is written to elsewhere: files, pipes, and what is to become a file.
 FILES = {"file", "os", "transaction", "copy"}
 TITLE, CSI, TURNED = "\x1b]0;owned\x07", "\x9b31m", "\u202eabc"
@@ -32,18 +32,19 @@ class Terminal(io.StringIO):
 
 def test_nothing_writes_to_the_terminal_but_the_one_writer() -> None:
     others = []
-    for path in sorted(PACKAGE.glob("*.py")):
-        if path.stem in PROGRAMS:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = str(path.relative_to(PACKAGE))
+        if name in PROGRAMS:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Name) and called.id == "print":
-                others.append(f"{path.name}:{called.lineno}: print")
+                others.append(f"{name}:{called.lineno}: print")
             if isinstance(called, ast.Attribute) and called.attr in ("write", "writelines"):
                 where = ast.unparse(called.value)
                 if where not in (*FILES, "screen"):
-                    others.append(f"{path.name}: {where}.{called.attr}")
-    assert others == ["screen.py: stream.write"]
+                    others.append(f"{name}: {where}.{called.attr}")
+    assert others == ["cli/screen.py: stream.write"]
 
 
 def written(text: str, *, exact: bool = False, to_a_person: bool = True) -> str:

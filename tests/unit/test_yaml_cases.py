@@ -3,7 +3,7 @@
 import pytest
 
 from bench.yaml_cases import Case, cases
-from hx_gateway_db.yaml_edit import SetKey, YamlRefusal, edit
+from hx_gateway_db.yaml_edit.edit import SetKey, YamlRefusal, edit
 from tests.yaml_corpus import ERRORS, SPEND_ON
 
 TEXT = b"# c\ngeneral_settings:\n  a: 1\n"

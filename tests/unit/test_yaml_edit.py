@@ -9,8 +9,9 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hx_gateway_db import yaml_events, yaml_plan, yaml_reading, yaml_splice
-from hx_gateway_db.yaml_edit import (
+from hx_gateway_db.yaml_edit import outline as yaml_events
+from hx_gateway_db.yaml_edit import proof, reading, splice
+from hx_gateway_db.yaml_edit.edit import (
     Operation,
     Path,
     RemoveKey,
@@ -483,7 +484,7 @@ def test_an_edit_takes_little_memory(above: bytes) -> None:
 @pytest.mark.parametrize("suspect", [b"x:\t1\n", b"x: {y: a?b}\n", b"x: !!int 1\n", b"x: |#\n"])
 def test_a_large_file_about_which_the_parsers_may_disagree_is_refused(suspect: bytes) -> None:
     text = models(6_000)
-    assert len(text) > yaml_reading.LARGEST_PURE_TEXT
+    assert len(text) > reading.LARGEST_PURE_TEXT
     with pytest.raises(YamlRefusal, match="too large") as refusal:
         edit(text + suspect, [SPEND_ON])
     assert refusal.value.line == text.count(b"\n") + 1
@@ -491,7 +492,7 @@ def test_a_large_file_about_which_the_parsers_may_disagree_is_refused(suspect: b
 
 def test_a_middling_file_about_which_the_parsers_disagree_is_read_by_the_one_that_counts() -> None:
     text = models(600)
-    assert yaml_events.ALWAYS_READ_PURELY < len(text) < yaml_reading.LARGEST_PURE_TEXT
+    assert yaml_events.ALWAYS_READ_PURELY < len(text) < reading.LARGEST_PURE_TEXT
     with pytest.raises(YamlRefusal, match="cannot start any token"):
         edit(text + b"x:\t1\n", [SPEND_ON])
     assert lookup(edit(text + b"x: !!int 1\n", [SPEND_ON]), SPEND) is False
@@ -546,12 +547,12 @@ def test_long_runs_of_comments_and_blank_lines_are_kept(text: bytes) -> None:
 def test_a_splice_that_also_changes_something_else_is_never_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def clumsy(outline: yaml_events.Outline, *_: object) -> yaml_splice.Change:
+    def clumsy(outline: yaml_events.Outline, *_: object) -> splice.Change:
         size = len(outline.text)
         harm = [b"disable_spend_logs: false\n  a: 2\n", b"disable_spend_logs: false\n  a: '1'\n"]
         harm += [b"disable_spend_logs: true\n  a: 1\n", b"a: 1\nb: {disable_spend_logs: false}\n"]
-        return tuple((yaml_splice.Splice(20, size, each),) for each in harm)
+        return tuple((splice.Splice(20, size, each),) for each in harm)
 
-    monkeypatch.setattr(yaml_plan, "insert_keys", clumsy)
+    monkeypatch.setattr(proof, "insert_keys", clumsy)
     with pytest.raises(YamlRefusal, match="without changing something else"):
         edit(b"general_settings:\n  a: 1\n", [SPEND_ON])

@@ -7,12 +7,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hx_gateway_db import yaml_edit
-from hx_gateway_db.yaml_edit import Operation, SetKey, YamlRefusal, edit, lookup
-from hx_gateway_db.yaml_events import Outline
-from hx_gateway_db.yaml_excerpt import Excerpt, excerpt
-from hx_gateway_db.yaml_plan import value_at
-from hx_gateway_db.yaml_splice import Splice, apply_splices
+from hx_gateway_db.yaml_edit import edit as yaml_edit
+from hx_gateway_db.yaml_edit.edit import Operation, SetKey, YamlRefusal, edit, lookup
+from hx_gateway_db.yaml_edit.excerpt import Excerpt, excerpt
+from hx_gateway_db.yaml_edit.outline import Outline
+from hx_gateway_db.yaml_edit.proof import value_at
+from hx_gateway_db.yaml_edit.splice import Splice, apply_splices
 from tests.yaml_corpus import CACHE, ERRORS, SPEND, SPEND_ON, TYPE, models, reads
 
 NAMES = {"general_settings", "litellm_settings"}

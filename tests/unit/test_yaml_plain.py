@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hx_gateway_db.yaml_edit import YamlRefusal
-from hx_gateway_db.yaml_events import Outline
-from hx_gateway_db.yaml_plain import is_plain, is_yaml
+from hx_gateway_db.yaml_edit.edit import YamlRefusal
+from hx_gateway_db.yaml_edit.outline import Outline
+from hx_gateway_db.yaml_edit.plain import is_plain, is_yaml
 from tests.yaml_corpus import models
 
 PLAIN = [

@@ -43,13 +43,19 @@ class Unknown(Exception):
     """A pattern that is made while the program runs: it needs a line in a table of the test's."""
 
 
+def modules() -> Iterator[tuple[str, Path]]:
+    """Each module of the package: its name below that, with a dot, and its file."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        yield ".".join(file.relative_to(PACKAGE).with_suffix("").parts), file
+
+
 def uses(local: dict[tuple[str, str], list[Any]], methods: dict[str, str]) -> list[Use]:
     """Every use of a pattern in the package.
 
     `local` has the patterns of the inline calls whose first argument is a local variable,
     `methods` how a pattern is used that is handed on. Raises Unknown.
     """
-    trees = {file.stem: ast.parse(file.read_text()) for file in sorted(PACKAGE.glob("*.py"))}
+    trees = {name: ast.parse(file.read_text()) for name, file in modules()}
     called = {
         (module if node.value.id.startswith("_") else "", node.value.id, node.attr)
         for module, tree in trees.items()

@@ -1,0 +1,280 @@
+"""What must hold on the gateway's own host before it is wired to a database."""
+
+import grp
+import os
+import pwd
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hx_gateway_db.checks import overrides, ports
+from hx_gateway_db.errors import HxError
+from hx_gateway_db.findings import Finding, Level, to_run
+from hx_gateway_db.host import config_yaml, packages
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.layout import (
+    GATEWAY_GROUP,
+    LITELLM_UNIT,
+    STATE_FOLDER,
+    UNITS,
+    database_drop_in,
+)
+from hx_gateway_db.prisma import check as prisma_check
+from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd import environment_files, units
+from hx_gateway_db.systemd import sandbox as sandboxes
+from hx_gateway_db.systemd.sandbox import Sandbox, Unavailable, sandbox_of
+from hx_gateway_db.yaml_edit.edit import YamlRefusal
+
+_SANDBOX_SECONDS = 20.0
+# For everything but config.yaml, which is written beside itself and kept as it was.
+_SPACE = 1024 * 1024
+_COPIES = 4
+_INSECURE_MASTER_KEY = "sk-1234"
+_DIVERT = ("dpkg-divert", "--local", "--no-rename", "--add")
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the checks look at; `prisma` are the Environment= lines that are about to be added."""
+
+    host: Host
+    settings: Settings
+    prisma: Mapping[str, str]
+
+    @property
+    def config(self) -> bytes:
+        image = self.host.files[self.host.layout.config_yaml]
+        return image.content if image else b""
+
+
+def inspect(
+    host: Host, settings: Settings, prisma: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """Look at the host's units, files and ports. Nothing is changed.
+
+    `prisma` is what a preparation of Prisma's client wants in LiteLLM's drop-in, in addition to
+    what is there. None of the checks raises: one that can't be made is a finding that says so.
+    """
+    ground = _Ground(host, settings, prisma or {})
+    with ThreadPoolExecutor(len(_CHECKS)) as pool:
+        found = pool.map(lambda check: _made(check, ground), _CHECKS.items())
+        return tuple(finding for findings in found for finding in findings)
+
+
+_Check = Callable[[_Ground], Iterator[Finding]]
+
+
+def _made(item: tuple[str, _Check], ground: _Ground) -> list[Finding]:
+    name, check = item
+    try:
+        return list(check(ground))
+    except (Unavailable, packages.NotAsked, HxError, YamlRefusal, OSError) as error:
+        reason = str(error).removesuffix(".")
+    except Exception as error:
+        # A mistake of ours must not hide what the others find.
+        reason = f"a mistake in hx-gateway-db ({type(error).__name__}): please report it"
+    return [Finding(name, Level.SKIPPED, LITELLM_UNIT, f"not looked at: {reason}")]
+
+
+def _prisma(ground: _Ground) -> Iterator[Finding]:
+    sandbox = _sandbox(ground.host)
+    yield from prisma_check.findings(prisma_check.probe(sandbox, ground.prisma), LITELLM_UNIT)
+
+
+def _ca_files(ground: _Ground) -> Iterator[Finding]:
+    postgres, redis = ground.settings.postgres, ground.settings.redis
+    if postgres.ca_file:
+        yield _ca_file(ground.host, "PG_SSLROOTCERT", postgres.ca_file, "PostgreSQL's")
+    if redis and redis.ca_file:
+        yield _ca_file(ground.host, "REDIS_CACERT", redis.ca_file, "Redis's")
+
+
+def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
+    name = "gateway.ca-file"
+    sandbox = _sandbox(host)
+    command = ("/usr/bin/test", "-f", path, "-a", "-r", path)
+    if sandboxes.run(sandbox.without_passwords(), command, seconds=_SANDBOX_SECONDS).status == 0:
+        return Finding(name, Level.OK, path, f"{path} can be read by {LITELLM_UNIT}")
+    why = f"LiteLLM could not check {whose} certificate"
+    if not Path(path).is_file():
+        cure = f"put the certificates of the authority there, or set {answer} to where they are"
+        return Finding(name, Level.FAILED, path, f"{path} ({answer}) is not there", why, cure)
+    what = f"{path} ({answer}) can't be read by {LITELLM_UNIT}, which runs as {sandbox.user}"
+    if setting := _hidden_by(sandbox, path):
+        why = f"{setting}= hides it, so {why}"
+    copy = f"/etc/ssl/{PurePosixPath(path).name}"
+    cure = f"{to_run('install', '-m', '0644', path, copy)} and set {answer} to {copy}"
+    return Finding(name, Level.FAILED, path, what, why, cure)
+
+
+def _hidden_by(sandbox: Sandbox, path: str) -> str:
+    places = {
+        "ProtectHome": ("/root/", "/home/", "/run/user/"),
+        "PrivateTmp": ("/tmp/", "/var/tmp/"),
+    }
+    properties = dict(sandbox.properties)
+    hidden = (
+        key
+        for key, parents in places.items()
+        if path.startswith(parents) and properties.get(key, "no") not in ("no", "read-only")
+    )
+    return next(hidden, "")
+
+
+def _overrides(ground: _Ground) -> Iterator[Finding]:
+    return overrides.findings(ground.host, ground.settings)
+
+
+def _ports(ground: _Ground) -> Iterator[Finding]:
+    _live(ground.host)
+    return ports.findings()
+
+
+def _keys(ground: _Ground) -> Iterator[Finding]:
+    host = ground.host
+    present = environment_files.values(host.text(host.layout.gateway_env) or "")
+    variables = {**_unit_variables(host), **present}
+    key = config_yaml.master_key(ground.config, variables)
+    path = str(host.layout.config_yaml)
+    if key in (None, "", _INSECURE_MASTER_KEY):
+        state = f"the published {_INSECURE_MASTER_KEY} as" if key else "no"
+        what = f"LiteLLM has {state} master key"
+        why = "newer versions of LiteLLM refuse to start with that"
+        cure = f"set general_settings.master_key in {path}"
+        yield Finding("gateway.master-key", Level.WARNING, path, what, why, cure)
+    else:
+        yield Finding("gateway.master-key", Level.OK, path, "LiteLLM has a master key")
+    if host.state is not None or host.settings is not None:
+        return
+    name, env = "gateway.salt-key", str(host.layout.gateway_env)
+    if variables.get("LITELLM_SALT_KEY"):
+        yield Finding(name, Level.OK, env, f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
+        return
+    what = f"{LITELLM_UNIT} has no LITELLM_SALT_KEY"
+    why = (
+        "LiteLLM then encrypts with the master key what it stores, which can't be changed later"
+        " without losing that"
+    )
+    cure = f"put a line 'LITELLM_SALT_KEY=' with a random text into {env} before the first apply"
+    yield Finding(name, Level.WARNING, env, what, why, cure)
+
+
+def _unit_variables(host: Host) -> dict[str, str]:
+    """What LiteLLM's unit has in its environment already, as far as can be told."""
+    try:
+        return _sandbox(host).variables()
+    except Unavailable:
+        return {}
+
+
+def _conffiles(ground: _Ground) -> Iterator[Finding]:
+    layout = ground.host.layout
+    for path in (layout.config_yaml, layout.gateway_env):
+        found = packages.owner(layout.root, path)
+        if found is None:
+            what = f"{path} belongs to no package"
+            yield Finding("gateway.config-conffile", Level.OK, str(path), what)
+            continue
+        kind = "a conffile" if found.conffile else "a file"
+        what = f"{path} is {kind} of the package {found.package}"
+        why = "another package must not change it (Debian policy 10.7.4)"
+        cure = f"{to_run(*_DIVERT, str(path))} to make it your own"
+        yield Finding("gateway.config-conffile", Level.FAILED, str(path), what, why, cure)
+
+
+def _space(ground: _Ground) -> Iterator[Finding]:
+    layout = ground.host.layout
+    needed = _SPACE + _COPIES * len(ground.config)
+    folders = (layout.config_folder, database_drop_in(LITELLM_UNIT).parent, STATE_FOLDER)
+    problems = [problem for folder in folders if (problem := _room(layout.root, folder, needed))]
+    yield from problems
+    if not problems:
+        what = "there is room where files are written"
+        yield Finding("gateway.space", Level.OK, str(layout.config_folder), what)
+
+
+def _room(root: Path, folder: PurePosixPath, needed: int) -> Finding | None:
+    name = "gateway.space"
+    place = root / folder.relative_to("/")
+    there = next(path for path in (place, *place.parents) if path.exists())
+    status = os.statvfs(there)
+    mount = _mount(there)
+    if status.f_flag & os.ST_RDONLY:
+        what = f"{mount}, on which {folder} is, is mounted read-only"
+        cure = to_run("mount", "-o", "remount,rw", mount)
+        return Finding(name, Level.FAILED, str(folder), what, "nothing can be written", cure)
+    free = status.f_bavail * status.f_frsize
+    # Some file systems have no fixed number of files: they say 0.
+    if free >= needed and (status.f_favail or not status.f_files):
+        return None
+    what = f"{mount}, on which {folder} is, has {free // 1024} KiB and {status.f_favail} files left"
+    cure = f"make room there: {-(-needed // 2**20)} MiB are needed"
+    return Finding(name, Level.FAILED, str(folder), what, "", cure)
+
+
+def _mount(path: Path) -> str:
+    """Where the file system that `path` is on is mounted (proc_pid_mountinfo(5))."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [re.sub(r"\\([0-7]{3})", _octal, line.split()[4]) for line in lines]
+    here = f"{path.resolve()}/"
+    return max((x for x in points if here.startswith(f"{x.rstrip('/')}/")), key=len, default="/")
+
+
+def _octal(match: re.Match[str]) -> str:
+    return chr(int(match[1], 8))
+
+
+def _service_users(ground: _Ground) -> Iterator[Finding]:
+    _live(ground.host)
+    for unit in UNITS:
+        shown = dict(units.properties(unit, ("LoadState", "User", "Group", "DynamicUser")))
+        if shown.get("LoadState") == "loaded" and shown.get("DynamicUser") != "yes":
+            yield _service_user(unit, shown.get("User", ""), shown.get("Group", ""))
+
+
+def _service_user(unit: str, user: str, group: str) -> Finding:
+    name = "gateway.service-user"
+    why = f"{unit} can't be restarted then"
+    if user and not user.isdigit() and not _known(pwd.getpwnam, user):
+        what = f"the user {user}, as whom {unit} runs, does not exist"
+        cure = to_run("useradd", "--system", "--no-create-home", user)
+        return Finding(name, Level.FAILED, unit, what, why, cure)
+    # The usual group is made by an apply.
+    if group not in ("", GATEWAY_GROUP) and not group.isdigit() and not _known(grp.getgrnam, group):
+        what = f"the group {group}, as which {unit} runs, does not exist"
+        cure = to_run("groupadd", "--system", group)
+        return Finding(name, Level.FAILED, unit, what, why, cure)
+    return Finding(name, Level.OK, unit, f"{unit} runs as {user or 'root'}")
+
+
+def _known(look_up: Callable[[str], object], name: str) -> bool:
+    try:
+        look_up(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _sandbox(host: Host) -> Sandbox:
+    _live(host)
+    return sandbox_of(LITELLM_UNIT)
+
+
+def _live(host: Host) -> None:
+    if not host.layout.live or not units.available():
+        raise Unavailable("systemd does not run here")
+
+
+_CHECKS: Mapping[str, _Check] = {
+    "gateway.prisma-client": _prisma,
+    "gateway.ca-file": _ca_files,
+    "gateway.config-overrides": _overrides,
+    "gateway.master-key": _keys,
+    "gateway.config-conffile": _conffiles,
+    "gateway.ports": _ports,
+    "gateway.space": _space,
+    "gateway.service-user": _service_users,
+}

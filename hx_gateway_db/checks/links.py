@@ -1,0 +1,179 @@
+"""The links of the chain, each as one check; some also return what the next ones need."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+
+from hx_gateway_db.checks import models as model_checks
+from hx_gateway_db.checks.chain import Chain
+from hx_gateway_db.checks.spend import GATHERING_SECONDS, NAME, Request, SpendRows
+from hx_gateway_db.checks.units import check_service
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import http, proof, sentences
+from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
+from hx_gateway_db.host.config_yaml import FLAGS
+from hx_gateway_db.host.pending import pending
+from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.systemd import units
+from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
+
+SPEND = NAME
+LIMIT = "litellm.limit"
+UI = "litellm.ui"
+_SPEND_LOGS_OFF = FLAGS[0]
+_BATCH = ("general_settings", "proxy_batch_write_at")
+
+
+def service(chain: Chain, name: str, port: int) -> Iterator[Finding]:
+    """A unit, then who answers on its port."""
+    return check_service(name, port, units.available() and pending(chain.host, name))
+
+
+def tables(chain: Chain) -> Finding:
+    """LiteLLM's tables in the database that gateway.env names."""
+    settings = chain.host.settings
+    if settings:
+        return proof.tables(settings.postgres)
+    where = str(chain.host.layout.gateway_env)
+    cure = "run 'dpkg-reconfigure hx-gateway-db'"
+    for distrust in chain.host.distrusted.values():
+        return Finding(sentences.TABLES, Level.FAILED, where, distrust.what, cure=distrust.cure)
+    if chain.host.problem:
+        what = chain.host.problem.rstrip(".")
+        return Finding(sentences.TABLES, Level.FAILED, where, what, cure=cure)
+    return Finding(sentences.TABLES, Level.SKIPPED, where, "no database is wired", cure=cure)
+
+
+def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | None]:
+    """A new virtual key on LiteLLM's own port; it lives as long as `stack`."""
+    if chain.master is None:
+        return proof.no_master_key(), None
+    try:
+        made = stack.enter_context(http.virtual_key(chain.master))
+        count = len(http.models(LITELLM_PORT, made.key))
+    except ProofFailed as error:
+        return replace(error.finding, name=sentences.KEY), None
+    where = f"port {LITELLM_PORT}"
+    what = f"a new virtual key sees {count} models on {where}"
+    return Finding(sentences.KEY, Level.OK, where, what), made
+
+
+def wrapper(chain: Chain, key: str) -> tuple[Finding, Entry | None]:
+    """Which key the wrapper takes, given one that LiteLLM takes."""
+    try:
+        found = http.wrapper_entry(key, chain.wrapper)
+    except ProofFailed as error:
+        return replace(error.finding, name=sentences.WRAPPER), None
+    where = f"port {WRAPPER_PORT}"
+    if found.forwarded:
+        what, why = "the wrapper hands a virtual key on", ""
+    else:
+        what = "the wrapper takes its own key, HX_MASTER_KEY"
+        why = f"virtual keys work on port {LITELLM_PORT} only"
+    return Finding(sentences.WRAPPER, Level.OK, where, what, why), found
+
+
+def models(entry: Entry) -> tuple[Finding, list[str] | None]:
+    """The models that a client sees."""
+    try:
+        found = http.models(entry.port, entry.key)
+    except ProofFailed as error:
+        return error.finding, None
+    where = f"port {entry.port}"
+    return Finding(sentences.MODELS, Level.OK, where, f"{len(found)} models on {where}"), found
+
+
+def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
+    """Whether the chat whose reply has the id `reply` comes from the cache a second time."""
+    settings = chain.host.settings
+    if settings is None or settings.cache is None or settings.redis is None:
+        return Finding(sentences.CACHE, Level.SKIPPED, "", "the cache is off")
+    assert chain.master is not None, "it made the key"
+    where = f"Redis at {settings.redis.host}:{settings.redis.port}"
+    try:
+        http.check_cache(chain.master, settings.redis)
+    except ProofFailed as error:
+        return error.finding
+    if not reply:
+        return Finding(sentences.CACHE, Level.SKIPPED, where, "there is no reply to ask for again")
+    if model_checks.cached_again(entry, reply):
+        return Finding(sentences.CACHE, Level.OK, where, "the same chat again came from Redis")
+    return Finding(
+        sentences.CACHE,
+        Level.FAILED,
+        where,
+        "the same chat again did not come from the cache",
+        f"LiteLLM reaches {where}, but keeps no reply of {model_checks.CHAT_MODEL} there",
+        "look at litellm_settings.cache_params in config.yaml",
+    )
+
+
+def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
+    """The default limit that LiteLLM gives a new key, and whether it is the one that was asked."""
+    settings = chain.host.settings
+    limit = made.rpm_limit
+    requests = {None: "any number of requests", 1: "1 request"}.get(limit, f"{limit} requests")
+    what = f"a new key may make {requests} a minute"
+    if settings is None or settings.cache is None:
+        return Finding(LIMIT, Level.SKIPPED if limit is None else Level.OK, "", what)
+    if limit == settings.cache.rate_limit:
+        return Finding(LIMIT, Level.OK, "", what)
+    return Finding(
+        LIMIT,
+        Level.WARNING,
+        "config.yaml",
+        f"{what}, not {settings.cache.rate_limit}",
+        "LiteLLM runs with another litellm_settings.default_key_generate_params.rpm_limit",
+        "run 'systemctl restart hx-litellm-gateway'",
+    )
+
+
+def admin_ui(chain: Chain) -> Finding:
+    """What is to be had of LiteLLM's admin console, whatever was asked for."""
+    where = f"port {LITELLM_PORT}"
+    try:
+        status = http.status(LITELLM_PORT, "/ui/")
+    except HeldByAnother as error:
+        return http.unanswered(UI, LITELLM_PORT, error)
+    except NotAnswering as error:
+        return Finding(UI, Level.WARNING, where, str(error))
+    if status >= 400:
+        return Finding(UI, Level.OK, where, f"/ui/ is not there (HTTP {status})")
+    state = f"/ui/ answers (HTTP {status})"
+    if chain.litellm.get("DISABLE_ADMIN_UI") == "true":
+        state += " although DISABLE_ADMIN_UI=true"
+        return Finding(UI, Level.OK, where, state, "only a proxy in front takes it away")
+    return Finding(UI, Level.OK, where, state)
+
+
+def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float) -> Finding:
+    """Whether the row of a chat is written, of `asked` or an earlier one."""
+    settings = chain.host.settings
+    assert settings is not None, "the tables were looked at"
+    with suppress(YamlRefusal):
+        if lookup(chain.config, _SPEND_LOGS_OFF) is True:
+            return Finding(
+                SPEND,
+                Level.WARNING,
+                "config.yaml",
+                "general_settings.disable_spend_logs is true in config.yaml",
+                "LiteLLM then writes no rows",
+                "set it to false and restart LiteLLM",
+            )
+    if asked:
+        rows.awaited.append(asked)
+    elif not rows.awaited:
+        return Finding(SPEND, Level.SKIPPED, "", "there is no chat whose row could come")
+    rows.gathering = _gathering(chain.config, chain.litellm)
+    return rows.look(settings.postgres, until)
+
+
+def _gathering(config: bytes, environment: Mapping[str, str]) -> float:
+    """For how many seconds LiteLLM gathers rows (proxy_server.py of 1.74.15)."""
+    value: object = None
+    with suppress(YamlRefusal):
+        value = lookup(config, _BATCH)
+    try:
+        return float(str(value or environment.get("PROXY_BATCH_WRITE_AT") or GATHERING_SECONDS))
+    except ValueError:
+        return GATHERING_SECONDS

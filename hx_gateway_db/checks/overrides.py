@@ -1,0 +1,119 @@
+"""What would keep LiteLLM from using the URLs in gateway.env, although it is read."""
+
+from collections.abc import Iterator
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host import config_yaml
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.layout import UNITS, database_drop_in
+from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd import environment_files, unit_environment
+from hx_gateway_db.systemd import units as services
+from hx_gateway_db.systemd.sandbox import Unavailable
+from hx_gateway_db.systemd.unit_environment import Defeat
+from hx_gateway_db.transaction import foreign_file
+from hx_gateway_db.transaction.foreign_file import Unreadable
+
+_NAME = "gateway.config-overrides"
+# The others can be overridden without harm to the database.
+_DECISIVE = {"DATABASE_URL", "DIRECT_URL", "REDIS_URL"}
+_LARGEST_UNIT_FILE = 1024 * 1024
+
+
+def findings(host: Host, settings: Settings) -> Iterator[Finding]:
+    """One for each thing that overrides; a single one that says that none does."""
+    image = host.files[host.layout.config_yaml]
+    config = image.content if image else b""
+    path = host.layout.config_yaml
+    wanted = _wanted(settings)
+    culprits = []
+    if config_yaml.overrides_database(config):
+        culprits.append(("general_settings.database_url", "DATABASE_URL"))
+    if settings.redis and config_yaml.overrides_cache(config):
+        culprits.append(("litellm_settings.cache_params.url", "REDIS_URL"))
+    culprits += [
+        (f"environment_variables.{name}", name)
+        for name in config_yaml.overriding_variables(config, ["DIRECT_URL", *wanted])
+    ]
+    for key, name in culprits:
+        what = f"{path} sets {key}"
+        why = f"LiteLLM prefers it to the {name} of gateway.env"
+        cure = f"remove {key} from {path}"
+        yield Finding(_NAME, Level.FAILED, str(path), what, why, cure)
+    units = [unit for unit in UNITS if host.layout.live and services.available()]
+    found = [finding for unit in units for finding in _of_unit(unit, host, settings)]
+    yield from found
+    if not culprits and not found:
+        what = "neither config.yaml nor a unit's drop-in overrides gateway.env"
+        yield Finding(_NAME, Level.OK, str(path), what)
+
+
+def _wanted(settings: Settings) -> dict[str, str]:
+    from hx_gateway_db.host import render
+
+    return environment_files.values(render.gateway_env(settings))
+
+
+def _of_unit(unit: str, host: Host, settings: Settings) -> list[Finding]:
+    gateway_env = str(host.layout.gateway_env)
+    try:
+        defeats = _defeats(unit, host, settings)
+    except Unavailable as reason:
+        return [
+            Finding(_NAME, Level.SKIPPED, unit, f"not all that {unit} reads is known: {reason}")
+        ]
+    return [_defeated(unit, defeat, gateway_env) for defeat in defeats]
+
+
+def _defeats(unit: str, host: Host, settings: Settings) -> list[Defeat]:
+    shown = dict(services.properties(unit, ("FragmentPath", "DropInPaths")))
+    fragment = shown.get("FragmentPath", "")
+    if not fragment:
+        return []
+    from hx_gateway_db.host import render
+
+    layout, ours = host.layout, str(database_drop_in(unit))
+    gateway_env = str(layout.gateway_env)
+    texts = []
+    for path in unit_environment.in_order(fragment, shown.get("DropInPaths", "").split(), ours):
+        text = _text(path)
+        if path == ours and gateway_env not in text:
+            text += render.database_drop_in(layout)
+        texts.append((path, text))
+    named = {path for path in unit_environment.environment_files(texts) if path != gateway_env}
+    contents = {
+        pattern: {
+            name: value
+            for path in environment_files.matching(pattern)
+            for name, value in environment_files.values(_text(path)).items()
+        }
+        for pattern in named
+    }
+    return unit_environment.defeats(texts, gateway_env, _wanted(settings), contents)
+
+
+def _text(path: str) -> str:
+    """A file that the unit is made of; empty when it is not there. Raises Unavailable."""
+    try:
+        return foreign_file.read(path, _LARGEST_UNIT_FILE).decode(errors="replace")
+    except Unreadable as error:
+        if error.missing:
+            return ""
+        raise Unavailable(f"of {path}, {error}") from None
+
+
+def _defeated(unit: str, defeat: Defeat, gateway_env: str) -> Finding:
+    names = " and ".join(defeat.variables)
+    if not defeat.variables:
+        what = f"{defeat.by} empties EnvironmentFile= of {unit}"
+        why = f"{unit} does not read {gateway_env} then"
+        cure = f"remove the empty EnvironmentFile= from {defeat.by}"
+    elif defeat.file:
+        what = f"{unit} takes {names} from {defeat.file}, which {defeat.by} names"
+        why, cure = "systemd reads it after gateway.env", f"remove {names} from {defeat.file}"
+    else:
+        what = f"{defeat.by} takes {names} away from {unit}"
+        why, cure = "UnsetEnvironment= wins", f"remove {names} from UnsetEnvironment= there"
+    harmless = bool(defeat.variables) and not set(defeat.variables) & _DECISIVE
+    level = Level.WARNING if harmless else Level.FAILED
+    return Finding(_NAME, level, defeat.by, what, why, cure)

@@ -1,0 +1,121 @@
+"""What must hold before anything is changed, and once more before anything is restarted."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from hx_gateway_db.errors import CheckFailed
+from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.settings.values import Settings
+
+# More than each of the checks takes with its own limits, of which Prisma's 45 s is the longest.
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found; `pooled`: a connection pooler answers for the PostgreSQL server."""
+
+    findings: tuple[Finding, ...]
+    pooled: bool = False
+
+    def known(self, settings: Settings) -> Settings:
+        """`settings` with what was left to be found out."""
+        if settings.postgres.pgbouncer is None and self.pooled:
+            return replace(settings, postgres=replace(settings.postgres, pgbouncer=True))
+        return settings
+
+
+def inspect(
+    host: Host,
+    settings: Settings,
+    files: Finding,
+    prisma: Mapping[str, str] | None = None,
+) -> Inspection:
+    """Look at servers and the gateway's own host, all at once and within a minute.
+
+    `files` is what the planning has found out about the files, `prisma` the environment that
+    LiteLLM's unit is about to get for a prepared client.
+    """
+    looks: dict[str, Callable[[], Inspection]] = {
+        "postgres": lambda: _postgres(settings),
+        "redis": lambda: _redis(settings),
+        "files": lambda: Inspection((files,)),
+        "gateway": lambda: _gateway(host, settings, prisma),
+    }
+    found = list(_together(looks, time.monotonic() + _SECONDS))
+    return Inspection(
+        tuple(finding for inspection in found for finding in inspection.findings),
+        any(inspection.pooled for inspection in found),
+    )
+
+
+def check_servers(settings: Settings) -> None:
+    """Log in to the servers as LiteLLM will. Raises CheckFailed with what is wrong and its cure."""
+    looks = {"postgres": lambda: _postgres(settings), "redis": lambda: _redis(settings)}
+    found = _together(looks, time.monotonic() + _SECONDS)
+    require(tuple(finding for inspection in found for finding in inspection.findings))
+
+
+def require(findings: tuple[Finding, ...]) -> None:
+    """Raise CheckFailed if one of `findings` stands in the way."""
+    if failed := failures(findings):
+        raise CheckFailed(" ".join(finding.sentence for finding in failed), tuple(failed))
+
+
+def _together(
+    looks: Mapping[str, Callable[[], Inspection]], deadline: float
+) -> Iterator[Inspection]:
+    """Each look in a thread of its own, that one which hangs is left behind."""
+    outcomes: dict[str, Inspection | BaseException] = {}
+
+    def look(name: str) -> None:
+        try:
+            outcomes[name] = looks[name]()
+        except BaseException as error:
+            outcomes[name] = error
+
+    threads = {name: threading.Thread(target=look, args=(name,), daemon=True) for name in looks}
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        outcome = outcomes.get(name)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        yield outcome or Inspection((_unanswered(name),))
+
+
+def _unanswered(name: str) -> Finding:
+    return Finding(
+        name=name,
+        level=Level.FAILED,
+        where=name,
+        what=f"the check of {name} did not end within {_SECONDS:.0f} s",
+        cure="see what hangs there, then try again",
+    )
+
+
+def _postgres(settings: Settings) -> Inspection:
+    from hx_gateway_db.postgres import check as postgres
+
+    found = postgres.inspect(settings.postgres)
+    return Inspection(found.findings, found.pooled)
+
+
+def _redis(settings: Settings) -> Inspection:
+    if settings.redis is None:
+        return Inspection(())
+    from hx_gateway_db.redis import check as redis_server
+
+    return Inspection(redis_server.inspect(settings.redis))
+
+
+def _gateway(host: Host, settings: Settings, prisma: Mapping[str, str] | None) -> Inspection:
+    if not host.layout.live:
+        return Inspection(())
+    from hx_gateway_db.checks import host_checks
+
+    return Inspection(host_checks.inspect(host, settings, prisma))

@@ -1,0 +1,68 @@
+"""What the host is wired to and what its units do now, without changing or proving anything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.host.pending import pending
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.settings.values import Redis
+from hx_gateway_db.systemd import units
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the status."""
+
+    name: str
+    value: str
+
+
+def status(host: Host) -> Iterator[Fact]:
+    """The facts about a host, in the order a person would ask for them."""
+    settings = host.settings
+    yield Fact("wired", "yes" if host.wired else "no")
+    yield Fact("gateway.env", _gateway_env(host))
+    if host.problem:
+        yield Fact("problem", host.problem)
+    if settings:
+        postgres = settings.postgres
+        yield Fact(
+            "database",
+            f"{postgres.database} on {postgres.host}:{postgres.port} as {postgres.user},"
+            f" sslmode {postgres.sslmode}",
+        )
+        yield Fact("redis", _redis(settings.redis))
+        limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
+        yield Fact("cache and rate limit", limit)
+        yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
+    if not host.layout.live or not units.available():
+        finish = "; 'hx-gateway-db apply' on the live host finishes"
+        left = finish if host.wired and host.state and host.state.restart else ""
+        yield Fact("units", f"not looked at: systemd does not run here{left}")
+        return
+    for name in UNITS:
+        yield Fact(name, _unit(name, host))
+    if units.unit(LITELLM_UNIT).running:
+        from hx_gateway_db.gateway import http
+
+        yield Fact("LiteLLM says of its database", http.database_state())
+
+
+def _gateway_env(host: Host) -> str:
+    there = host.settings or host.layout.gateway_env in host.distrusted
+    return str(host.layout.gateway_env) if there else "not there"
+
+
+def _redis(redis: Redis | None) -> str:
+    if redis is None:
+        return "none"
+    return f"{redis.host}:{redis.port}/{redis.database} as {redis.user or 'default'}"
+
+
+def _unit(name: str, host: Host) -> str:
+    unit = units.unit(name)
+    if not unit.present:
+        return unit.load_state
+    note = ", restart pending" if pending(host, name) else ""
+    return f"{unit.active_state} ({unit.sub_state}){note}"

@@ -1,0 +1,103 @@
+"""The two units and the two ports: whether they run, and whether it is they who answer."""
+
+import time
+from collections.abc import Iterator
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import answerer, http
+from hx_gateway_db.gateway.answerer import Stranger
+from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
+from hx_gateway_db.layout import LITELLM_UNIT
+from hx_gateway_db.systemd import listeners, units
+from hx_gateway_db.systemd.units import Unit
+
+# LiteLLM's unit counts as active as soon as it is forked.
+_STARTING_SECONDS = 60.0
+
+
+def check_service(name: str, port: int, restart_pending: bool) -> Iterator[Finding]:
+    """What a unit does, then who answers on its port.
+
+    `restart_pending` says that the unit runs with files that are not today's.
+    """
+    unit = units.unit(name) if units.available() else None
+    yield (
+        unit_finding(unit, restart_pending)
+        if unit
+        else Finding(_id(name, "unit"), Level.SKIPPED, name, "systemd does not run here")
+    )
+    yield _check_port(name, port, unit)
+
+
+def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
+    """What a unit does, from its properties."""
+    name, short = unit.name, unit.name.removesuffix(".service")
+    read_log = f"mend what 'journalctl -u {short} -n 80 --no-pager' tells"
+    level, what, why, cure = Level.FAILED, f"{name} is {unit.active_state}", "", read_log
+    if unit.load_state == "masked":
+        what, cure = f"{name} is masked", f"run 'systemctl unmask {short}' and start it"
+    elif not unit.present:
+        what, cure = f"{name} is not installed", "install the gateway's own unit file"
+    elif unit.running:
+        level, cure = Level.OK, ""
+        what = f"active since {unit.since.partition(' ')[2] or 'an unknown time'}"
+        if restart_pending:
+            level, cure = Level.WARNING, "run 'hx-gateway-db apply'"
+            what, why = f"{name} needs a restart", "it runs with the files of before"
+    elif unit.sub_state == "auto-restart":
+        what = f"{name} ends again and again (exit status {unit.exit_status})"
+    elif unit.active_state == "activating":
+        level, what, cure = Level.WARNING, f"{name} is starting", "wait a moment"
+    elif unit.result == "start-limit-hit":
+        what = f"{name} has ended so often that systemd starts it no more"
+        cure = f"{read_log}, then run 'systemctl reset-failed {short}' and start it"
+    elif unit.active_state == "failed":
+        what = f"{name} has failed ({unit.result}, exit status {unit.exit_status})"
+    elif unit.active_state == "inactive":
+        what, cure = f"{name} is stopped", f"run 'systemctl start {short}'"
+    return Finding(_id(name, "unit"), level, name, what, why, cure)
+
+
+def port_finding(
+    name: str, port: int, stranger: Stranger | None, status: int, silence: str = ""
+) -> Finding:
+    """Who answers on a port: `status` came back, or else `silence`, a clause.
+
+    `stranger` holds it in the unit's place.
+    """
+    where, short = f"port {port}", name.removesuffix(".service")
+    if stranger:
+        return answerer.held(_id(name, "port"), port, stranger)
+    if status == 200:
+        return Finding(_id(name, "port"), Level.OK, where, f"{short} answers on port {port}")
+    cure = f"run 'systemctl restart {short}'"
+    what = f"{short} answers its health check with HTTP {status}" if status else silence
+    return Finding(_id(name, "port"), Level.FAILED, where, what, cure=cure)
+
+
+def _check_port(name: str, port: int, unit: Unit | None) -> Finding:
+    identifier, where = _id(name, "port"), f"port {port}"
+    if unit is None:
+        what = f"it can't be told who answers on {where}: nobody is asked"
+        return Finding(identifier, Level.SKIPPED, where, what)
+    try:
+        status, silence = http.health(name), ""
+    except HeldByAnother as error:
+        return http.unanswered(identifier, port, error)
+    except NotAnswering as error:
+        status, silence = 0, str(error)
+    if not status and not listeners.on_port(port):
+        if not unit.running:
+            what = "nobody listens, as the unit does not run"
+            return Finding(identifier, Level.SKIPPED, where, what)
+        if (age := time.monotonic() - unit.since_monotonic) < _STARTING_SECONDS:
+            what = (
+                f"{name.removesuffix('.service')} was started {age:.0f} s ago: nobody listens yet"
+            )
+            cure = "wait: with a database LiteLLM takes half a minute to start"
+            return Finding(identifier, Level.FAILED, where, what, cure=cure)
+    return port_finding(name, port, answerer.on_port(port), status, silence)
+
+
+def _id(name: str, what: str) -> str:
+    return f"{'litellm' if name == LITELLM_UNIT else 'wrapper'}.{what}"

@@ -1,0 +1,205 @@
+"""The whole chain of the running gateway, from its units to the row that a request leaves."""
+
+import hashlib
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Thread
+from typing import TypeVar
+
+from hx_gateway_db.checks import links, models
+from hx_gateway_db.checks.chain import Chain
+from hx_gateway_db.checks.log_lines import relevant
+from hx_gateway_db.checks.spend import Request, SpendRows
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import sentences
+from hx_gateway_db.gateway.http import Entry, VirtualKey
+from hx_gateway_db.gateway.proof import readiness
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.redaction import said, without_secrets
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.units import ServiceFailed
+
+_WITH_A_KEY = (
+    *(sentences.WRAPPER, sentences.MODELS, models.CHAT, models.EMBEDDING),
+    *(sentences.CACHE, links.LIMIT),
+)
+_LOG_LINES = 400
+_LOG_MINUTES = 2
+_SHOWN_LINES = 8
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One link of the chain: what was found, free of secrets, and in how many seconds."""
+
+    finding: Finding
+    seconds: float
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` shows it; scripts rely on these names."""
+        found = self.finding
+        return {
+            "name": found.name,
+            "result": found.level.value,
+            "seconds": round(self.seconds, 3),
+            "detail": f"{found.what} ({found.why})" if found.why else found.what,
+            "cure": found.cure,
+        }
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a unit has logged of a failure, free of secrets."""
+
+    unit: str
+    lines: list[str]
+
+
+def verify(chain: Chain, spend: SpendRows, until: float) -> Iterator[Row]:
+    """Look at each link; independent ones at the same time, each with its time limit.
+
+    `spend` are the rows in LiteLLM_SpendLogs that are looked for; if all else is well, they are
+    waited for until the time (time.monotonic()) is `until`. Yields each row as soon as it and
+    those before it are known.
+    """
+    known: list[Row] = []
+    for row in _links(chain, spend, until, known):
+        known.append(row)
+        yield replace(row, finding=chain.cleaned(row.finding))
+
+
+def last_words(chain: Chain, rows: list[Row]) -> list[Words]:
+    """The last relevant lines that the units at fault have logged."""
+    failed = [row.finding.name for row in rows if row.finding.level is Level.FAILED]
+    wrapper = any(name.startswith("wrapper.") for name in failed)
+    litellm = any(not name.startswith("wrapper.") for name in failed)
+    chosen = ((LITELLM_UNIT, litellm), (WRAPPER_UNIT, wrapper))
+    words = [Words(unit, _log(chain, unit)) for unit, at_fault in chosen if at_fault]
+    return [said for said in words if said.lines]
+
+
+def _log(chain: Chain, name: str) -> list[str]:
+    with suppress(ServiceFailed):
+        unit = units.unit(name)
+        if unit.present and unit.active_state != "inactive":
+            # Older errors of a service that runs on are not the reason.
+            minutes = _LOG_MINUTES if unit.running else 0
+            log = units.journal(name, _LOG_LINES, minutes)
+            # Known secrets first: one that a cut has shortened is not recognized.
+            lines = relevant(without_secrets(log, chain.secrets), _SHOWN_LINES)
+            return [said(line, most=len(line)) for line in lines]
+    return []
+
+
+def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> Iterator[Row]:
+    """The rows in their order; `known` are those that were taken so far."""
+    litellm = _start(partial(_service, chain, LITELLM_UNIT, LITELLM_PORT))
+    wrapper = _start(partial(_service, chain, WRAPPER_UNIT, WRAPPER_PORT))
+    ready = _start(partial(_row, partial(readiness, chain.litellm)))
+    stored = _start(partial(_row, partial(links.tables, chain)))
+    admin_ui = _start(partial(_row, partial(links.admin_ui, chain)))
+    yield litellm.result()[0]
+    yield wrapper.result()[0]
+    yield litellm.result()[1]
+    yield wrapper.result()[1]
+    if litellm.result()[1].finding.level is not Level.OK:
+        away = "LiteLLM does not answer" if units.available() else "LiteLLM is not asked"
+        yield _skipped(sentences.READINESS, away)
+        yield stored.result()
+        names = (sentences.KEY, *_WITH_A_KEY, links.UI, links.SPEND)
+        yield from (_skipped(name, away) for name in names)
+        return
+    yield ready.result()
+    yield stored.result()
+    with ExitStack() as stack:
+        row, key = _row_and(partial(links.virtual_key, chain, stack))
+        yield row
+        if key is None:
+            no_key = "there is no key to ask with"
+            yield from (_skipped(name, no_key) for name in _WITH_A_KEY)
+            yield admin_ui.result()
+            yield _skipped(links.SPEND, no_key)
+            return
+        through_wrapper = wrapper.result()[1].finding.level is Level.OK
+        asked = yield from _with_a_key(chain, key, through_wrapper)
+        yield admin_ui.result()
+    if stored.result().finding.level is not Level.OK:
+        yield _skipped(links.SPEND, "the database can't be asked")
+    else:
+        failed = any(row.finding.level is Level.FAILED for row in known)
+        wait = 0.0 if failed else until
+        yield _row(partial(links.spend_row, chain, spend, asked, wait))
+
+
+def _with_a_key(
+    chain: Chain, made: VirtualKey, through_wrapper: bool
+) -> Generator[Row, None, Request | None]:
+    """The links that are asked as a client does; returns the chat whose row is to come."""
+    entry = None
+    if through_wrapper:
+        row, entry = _row_and(partial(links.wrapper, chain, made.key))
+        yield row
+    else:
+        yield _skipped(sentences.WRAPPER, f"it does not answer: port {LITELLM_PORT} is asked")
+    entry = entry or Entry(LITELLM_PORT, made.key)
+    row, names = _row_and(partial(links.models, entry))
+    yield row
+    reply = ""
+    if names is None:
+        for name in (models.CHAT, models.EMBEDDING):
+            yield _skipped(name, "the gateway lists no models")
+    else:
+        chat = partial(models.chat, entry, names, chain.cache_on)
+        embedding = partial(models.embedding, entry, names, chain.cache_on)
+        chatting = _start(partial(_row_and, chat))
+        embedded = _start(partial(_row, embedding))
+        row, reply = chatting.result()
+        yield row
+        yield embedded.result()
+    answered = time.monotonic()
+    yield _row(partial(links.cache, chain, entry, reply))
+    yield _row(partial(links.rate_limit, chain, made))
+    digest = hashlib.sha256(made.key.encode()).hexdigest() if entry.forwarded else ""
+    return Request(reply, digest, answered) if reply else None
+
+
+def _start(check: Callable[[], T]) -> "Future[T]":
+    """Run a check beside others, in a thread that does not keep an interrupted command alive."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(check())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+def _service(chain: Chain, name: str, port: int) -> tuple[Row, Row]:
+    findings = links.service(chain, name, port)
+    return _row(partial(next, findings)), _row(partial(next, findings))
+
+
+def _row(check: Callable[[], Finding]) -> Row:
+    started = time.monotonic()
+    finding = check()
+    return Row(finding, time.monotonic() - started)
+
+
+def _row_and(check: Callable[[], tuple[Finding, T]]) -> tuple[Row, T]:
+    """A row, and what the check found besides, for those after it."""
+    started = time.monotonic()
+    finding, value = check()
+    return Row(finding, time.monotonic() - started), value
+
+
+def _skipped(name: str, why: str) -> Row:
+    return Row(Finding(name, Level.SKIPPED, "", why), 0.0)

@@ -1,0 +1,359 @@
+"""What each command does: calls, their results to text or JSON, errors to exit codes."""
+
+import json
+import math
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from hx_gateway_db.cli import screen
+from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
+from hx_gateway_db.findings import Finding, Level, failures, outcome
+from hx_gateway_db.redaction import said_lines
+from hx_gateway_db.wiring.interruption import raise_on_signals
+
+_OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
+_INTERRUPTED = 130
+_CHECK_FAILED = 6
+# For all of verify: it is to take less than five seconds when all is well.
+_VERIFY_SECONDS = 4.0
+_ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
+
+
+def run(options: Namespace) -> int:
+    """Run the command that the command line names, and return its exit status."""
+    raise_on_signals()
+    screen.prepare(sys.stdout)
+    terminal = _Terminal(sys.stderr)
+    try:
+        status = _COMMANDS[options.command](options, terminal)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if options.debug:
+            terminal.say(_traceback(error, options))
+        status, message = _verdict(error)
+        terminal.say(f"hx-gateway-db: {message}")
+        return status
+
+
+def _abandon(stream: TextIO) -> None:
+    """Give up a stream that can't be written, also what is still to be flushed at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _report(line: str, terminal: "_Terminal") -> None:
+    """Say how a change ended. It has ended like that also where nobody can be told."""
+    terminal.clear()
+    try:
+        _print(line, flush=True)
+    except OSError:
+        _abandon(sys.stdout)
+
+
+def _print(line: str, flush: bool = False) -> None:
+    screen.write(sys.stdout, f"{line}\n", flush=flush)
+
+
+def _print_wrapped(first: str, text: str) -> None:
+    _print(screen.wrapped(first, text, screen.width(sys.stdout)))
+
+
+def _print_json(report: object) -> None:
+    # Escaped to ASCII, and read by programs: nothing is to be cut.
+    screen.write(sys.stdout, f"{json.dumps(report, indent=2)}\n", exact=True)
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The exit status and the sentence for what ended a command."""
+    if isinstance(error, HxError):
+        return error.exit_status, str(error)
+    if isinstance(error, PermissionError):
+        return UsageError.exit_status, f"{error.filename} can't be used: run it as root."
+    if isinstance(error, OSError):
+        return Refused.exit_status, f"{error.filename or 'the system'}: {error.strerror}."
+    if isinstance(error, ImportError):
+        cure = "run 'apt --fix-broken install'"
+        return Refused.exit_status, f"the Python library {error.name} can't be loaded: {cure}."
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED, "interrupted; everything is as it was."
+    return _OUR_BUG, (
+        f"a mistake in hx-gateway-db itself ({type(error).__name__}): run it again with --debug and"
+        " report what it says. What it had begun, if anything, 'hx-gateway-db recover' puts back."
+    )
+
+
+def _traceback(error: BaseException, options: Namespace) -> str:
+    import traceback
+
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return "\n".join(said_lines(text, _secrets(options)))
+
+
+def _secrets(options: Namespace) -> Iterable[str]:
+    """The passwords that this run can have come across."""
+    from hx_gateway_db.host.host import read_host
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS
+
+    given: dict[str, str] = getattr(options, "given", {})
+    yield from (given[key] for key in PASSWORD_KEYS if key in given)
+    with suppress(Exception):
+        settings = read_host(options.root).settings
+        yield from settings.secrets if settings else ()
+
+
+class _Terminal:
+    """News of a run on stderr; the time that a wait takes only where somebody watches."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
+        self._watched = screen.draws(stream)
+        self._shown = ""
+
+    def clear(self) -> None:
+        """Take away the line on which something is waited for."""
+        self._replace("")
+
+    def say(self, line: str) -> None:
+        self.clear()
+        self._print(f"{line}\n")
+
+    def waiting(self, what: str, seconds: float) -> None:
+        if self._watched:
+            # Of a line that the terminal breaks, only the end could be taken away again.
+            room = (screen.width(self._stream) or 0) - 1
+            self._replace(f"Waiting for {what} ... {seconds:.0f} s"[-room:])
+
+    def _replace(self, text: str) -> None:
+        if text != self._shown:
+            self._print(screen.replaced(self._shown, text))
+            self._shown = text
+
+    def _print(self, text: str) -> None:
+        # A terminal that was closed must not stop the work.
+        try:
+            screen.write(self._stream, text, flush=True)
+        except OSError:
+            _abandon(self._stream)
+
+
+def _apply(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled
+
+    given = _given(options)
+    try:
+        if not options.prepare_prisma and is_settled(options.root, given):
+            _report(NOTHING_TO_CHANGE, terminal)
+            return 0
+        from hx_gateway_db.wiring.apply import Request, apply
+
+        request = Request(given, options.anyway, options.prepare_prisma)
+        _report(apply(options.root, request, terminal), terminal)
+    except Refused as refusal:
+        if options.brief:
+            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
+            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
+        raise
+    return 0
+
+
+def _brief(findings: Iterable[Finding]) -> str:
+    """Level, who can cure it, and the sentence; warnings and failures only."""
+    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
+    lines = (f"{f.level.value} {f.by.value or '-'} {f.sentence}" for f in shown)
+    return "\n".join(lines)
+
+
+def _check(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring.apply import check
+
+    if options.root != Path("/"):
+        raise UsageError("check asks servers and units: it can't be used with --root.")
+    given = _given(options)
+    terminal.waiting("the checks", 0.0)
+    findings = check(options.root, given)
+    terminal.clear()
+    failed = bool(failures(findings))
+    if options.json:
+        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
+        _print_json({"ok": not failed, "findings": report})
+    else:
+        # More than a screen holds: what needs attention is where the reader ends.
+        for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
+            first = f"{finding.level.value:<8} "
+            _print_wrapped(first, finding.sentence)
+        _print_wrapped("", f"{outcome(findings)}.")
+    return _CHECK_FAILED if failed else 0
+
+
+def _provision(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.host.host import read_host
+    from hx_gateway_db.wiring.apply import desired
+    from hx_gateway_db.wiring.provisioning import commands, provision, restore_local_redis
+
+    if options.root != Path("/"):
+        raise UsageError("provision asks servers: it can't be used with --root.")
+    if options.local_redis:
+        restore_local_redis(read_host(options.root))
+        return 0
+    given = _given(options)
+    host, _, settings = desired(options.root, given)
+    if options.print:
+        screen.write(sys.stdout, commands(settings), exact=True)
+        return 0
+    provision(settings, given, host, terminal)
+    return 0
+
+
+def _rollback(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring.apply import rollback
+
+    _report(rollback(options.root, terminal), terminal)
+    return 0
+
+
+def _recover(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring.apply import recover
+
+    _report(recover(options.root, terminal), terminal)
+    return 0
+
+
+def _plan(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.wiring.apply import desired
+    from hx_gateway_db.wiring.plan import plan_apply
+    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
+
+    host, moved_from, settings = desired(options.root, _given(options))
+    plan = plan_apply(settings, host, moved_from)
+    if options.json:
+        files = [str(change.path) for change in plan.changes.files]
+        report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
+        _print_json(report)
+        return 0
+    screen.write(sys.stdout, plan.diff())
+    for unit in plan.restart:
+        _print(f"restart {unit}")
+    for note in plan.notes:
+        _print_wrapped("", note)
+    if plan.empty:
+        _print(NOTHING_TO_CHANGE)
+    return 0
+
+
+def _status(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.checks.status import status
+    from hx_gateway_db.host.host import read_host
+
+    facts = list(status(read_host(options.root)))
+    if options.json:
+        _print_json({fact.name: fact.value for fact in facts})
+        return 0
+    name_width = max(len(fact.name) for fact in facts)
+    for fact in facts:
+        _print_wrapped(f"{fact.name:<{name_width}}  ", fact.value)
+    return 0
+
+
+def _verify(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.checks.chain import read_chain
+    from hx_gateway_db.checks.spend import SpendRows
+    from hx_gateway_db.checks.verify import last_words, verify
+    from hx_gateway_db.cli.table import ending, row_lines, word_lines
+    from hx_gateway_db.host.host import read_host
+
+    if options.root != Path("/"):
+        raise UsageError("verify asks a running gateway: it can't be used with --root.")
+    if options.watch is not None and (options.wait or options.json):
+        raise UsageError("--watch draws table after table: use it without --wait and --json.")
+    colour = screen.coloured(sys.stdout)
+    if options.watch is not None:
+        return _watch(options.root, options.watch, colour)
+    started = time.monotonic()
+    chain, spend = read_chain(read_host(options.root)), SpendRows()
+    width = screen.width(sys.stdout)
+    rows = []
+    for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
+        rows.append(row)
+        if not options.json:
+            screen.write(sys.stdout, screen.joined(row_lines(row, width, colour)), flush=True)
+    failed = any(row.finding.level is Level.FAILED for row in rows)
+    if options.json:
+        _print_json({"ok": not failed, "checks": [row.as_json() for row in rows]})
+    else:
+        seconds = time.monotonic() - started
+        for line in word_lines(last_words(chain, rows), width):
+            _print(line)
+        # Last, where it is in sight.
+        _print_wrapped("", ending(rows, seconds))
+    return _CHECK_FAILED if failed else 0
+
+
+def _watch(root: Path, seconds: float, colour: bool) -> int:
+    from hx_gateway_db.cli.watch import watch
+    from hx_gateway_db.host.host import read_host
+
+    with suppress(KeyboardInterrupt):
+        watch(lambda: read_host(root), seconds, sys.stdout, colour)
+    return 0
+
+
+def _answers(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.host.host import read_host
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS
+
+    host = read_host(options.root)
+    if host.distrusted:
+        terminal.say(host.problem)
+    hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
+    answers = {key: value for key, value in host.answers.items() if key not in hidden}
+    if options.json:
+        _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
+        return 0
+    lines = [f"{key}={value}\n" for key, value in answers.items()]
+    if host.edited:
+        lines.append(f"EDITED={' '.join(host.edited)}\n")
+    screen.write(sys.stdout, "".join(lines), exact=True)
+    return 0
+
+
+def _given(options: Namespace) -> dict[str, str]:
+    options.given = _read_answers(options.answers)
+    return options.given
+
+
+def _read_answers(file: str | None) -> dict[str, str]:
+    from hx_gateway_db.settings.answers import STEP_0, parse_answers
+
+    if not file:
+        return {key: os.environ[key] for key in STEP_0 if key in os.environ}
+    name = "standard input" if file == "-" else file
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(name).read_bytes()
+        return parse_answers(data.decode(), name)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{name} can't be read: {reason}.") from None
+
+
+_COMMANDS: dict[str, Callable[[Namespace, _Terminal], int]] = {
+    "plan": _plan,
+    "apply": _apply,
+    "check": _check,
+    "provision": _provision,
+    "rollback": _rollback,
+    "recover": _recover,
+    "status": _status,
+    "verify": _verify,
+    "answers": _answers,
+}

@@ -1,0 +1,212 @@
+"""The command hx-gateway-db: its command line, and the help for it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hx_gateway_db import __doc__ as summary
+from hx_gateway_db.cli.help_text import HelpFormatter
+
+_WATCH_SECONDS = 5.0
+_EPILOG = """\
+exit status:
+  0  done, or nothing to do
+  2  wrong usage, or an answer that can't be right
+  3  refused: the gateway was not touched
+  4  changed, did not work, and rolled back
+  5  could not roll back: the message says what is left to do
+  6  check or verify: something failed
+  70  a mistake in hx-gateway-db itself: please report it
+  130  interrupted, and everything put back
+
+files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
+  BASE/config/api-gateway/gateway.env    the credentials, root:hx-gateway 0640
+  BASE/config/api-gateway/config.yaml    LiteLLM's configuration
+  /etc/systemd/system/UNIT.service.d/    30-db.conf and 40-cache.conf
+  /var/lib/hx-gateway-db/                what is needed to undo it all
+"""
+_ANSWERS = """\
+answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
+  DATABASE          local (make one on this machine), existing, or later
+  PG_HOST PG_PORT PG_DB PG_USER PG_PASS
+  PG_SSLMODE        disable, prefer, require, or verify-full
+  PG_SSLROOTCERT    the file of the authorities to trust
+  PG_BOUNCER        true, false, or auto: whether a PgBouncer is in front
+  PG_ADMIN_USER PG_ADMIN_PASS  used once to make what is missing, and kept nowhere
+  REDIS             true or false
+  REDIS_HOST REDIS_PORT REDIS_USER REDIS_PASS REDIS_DB
+  REDIS_TLS         true or false
+  REDIS_CACERT      the file of the authorities to trust
+  REDIS_TRANSACTION_BUFFER  true when several gateways share the database
+  REDIS_ADMIN_USER REDIS_ADMIN_PASS
+  DISABLE_ADMIN_UI  true or false
+  CACHE             true or false: response cache and default rate limit
+  RATE_LIMIT        requests per minute that a new key may make
+  BASE              the gateway's folder
+An answer that is missing keeps the present value; so does an empty password.
+Without --answers, the specification's variables are read from the environment:
+PG_HOST PG_PORT PG_DB PG_USER PG_PASS REDIS_HOST REDIS_PORT REDIS_PASS.
+
+examples:
+  $ hx-gateway-db plan --answers /root/answers
+  $ printf 'PG_PASS=%s\\n' "$new" | hx-gateway-db apply --answers -
+"""
+
+
+_VERIFY = """\
+Each row is one link of the chain: the units, the ports, LiteLLM's database, a virtual key that
+lives for the length of the check, the wrapper, a chat with hx-chat and an embedding with
+emb-premium, and what depends on them. LiteLLM writes the row of a request in LiteLLM_SpendLogs
+some seconds later: without --wait it is looked for until 4 seconds have passed, and told as
+skipped when it has not been written by then.
+
+--watch looks again and again, and finds the rows of earlier rounds without waiting. Each round
+sends one chat and one embedding, which cost what they cost with your models. Ctrl-C ends it,
+with exit status 0.
+"""
+
+# Flags of single commands; one without an explanation is for the package's own scripts.
+_FLAGS = {
+    "apply": (
+        ("--prepare-prisma", "generate LiteLLM's database client if it is missing"),
+        ("--anyway", "go on although a check fails; what then does not work is put back"),
+        ("--brief", argparse.SUPPRESS),
+    ),
+    "provision": (
+        ("--print", "print the commands for the servers' administrator instead"),
+        ("--local-redis", argparse.SUPPRESS),
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = new_parser().parse_args(arguments)
+    # Not before: --help and a wrong usage have ended there, and need nothing of it.
+    from hx_gateway_db.cli.commands import run
+
+    return run(options)
+
+
+def _root(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return path
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints, which repeat what was typed, are but text to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        # Not before: --help needs nothing of it.
+        from hx_gateway_db.redaction import printable
+
+        super().error(printable(message))
+
+
+def new_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hx-gateway-db",
+        description=summary,
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument(
+        "--root",
+        type=_root,
+        default=Path("/"),
+        metavar="DIR",
+        help="work on the files of a mounted image or a test tree: no services, no network",
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="show where an error comes from, secrets redacted"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text, takes_answers, reads in (
+        ("plan", "show what apply would change, secrets redacted", True, True),
+        (
+            "apply",
+            "wire the gateway to its database, prove it, or put it all back",
+            True,
+            False,
+        ),
+        (
+            "check",
+            "look at servers, files and the gateway's host; change nothing",
+            True,
+            True,
+        ),
+        (
+            "provision",
+            "make the role, the database and the Redis user, as the servers' administrator",
+            True,
+            False,
+        ),
+        (
+            "rollback",
+            "leave a gateway without a database; gateway.env stays",
+            False,
+            False,
+        ),
+        (
+            "recover",
+            "undo what an interrupted run left; at boot this happens by itself",
+            False,
+            False,
+        ),
+        ("status", "what the gateway is wired to and what its units do", False, True),
+        (
+            "verify",
+            "look at each link of the running gateway's chain, with the cure of what fails",
+            False,
+            True,
+        ),
+        ("answers", "today's values as answers, without the passwords", False, True),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_ANSWERS if takes_answers else _VERIFY if name == "verify" else None,
+            formatter_class=HelpFormatter,
+        )
+        command.set_defaults(command=name)
+        if takes_answers:
+            command.add_argument(
+                "--answers", metavar="FILE", help="read answers from FILE, or - for standard input"
+            )
+        if reads:
+            command.add_argument("--json", action="store_true", help="print JSON")
+        if name == "verify":
+            _add_verify_options(command)
+        for flag, explanation in _FLAGS.get(name, ()):
+            command.add_argument(flag, action="store_true", help=explanation)
+    return parser
+
+
+def _add_verify_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for the chat's row in LiteLLM_SpendLogs, 35 seconds at most",
+    )
+    command.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=_WATCH_SECONDS,
+        metavar="SECONDS",
+        help=f"refresh the table every SECONDS (default: {_WATCH_SECONDS:g}) until Ctrl-C",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 1 to 86400")
+    return seconds

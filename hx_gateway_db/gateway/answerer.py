@@ -1,0 +1,168 @@
+"""Who answers on a port of the gateway: the unit that it belongs to, or a stranger.
+
+Any user may listen on such a port while nobody does, as when LiteLLM restarts, which then takes
+another one and says nothing. The process that has accepted our own connection is who answers: one
+that listens can hand the connection or the port on.
+"""
+
+import re
+import shlex
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_UNIT
+from hx_gateway_db.redaction import said
+from hx_gateway_db.systemd import listeners, units
+from hx_gateway_db.systemd.listeners import Listener
+from hx_gateway_db.systemd.units import ServiceFailed
+
+HOST = "127.0.0.1"
+# Of what systemd allows (systemd.unit(5)), what no command takes for an option or a pattern.
+_UNIT_NAME = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]{0,200}\.(?:service|scope|socket)")
+# A connection is in no process's hands while one gives it to another.
+_LOOKS = 3
+_PAUSE_SECONDS = 0.005
+# Each unit's control group, which seldom changes: systemctl is asked anew when it does not fit.
+_groups: dict[str, str] = {}
+# On each port, the process of the unit that has answered last, to be looked at first.
+_last: dict[int, int] = {}
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A process that is not of the unit whose port it is on.
+
+    `unit` is the system's unit that it is, if systemd itself says so: a user can give a control
+    group any name. Its `pid` is 0 when it can't be seen.
+    """
+
+    process: Listener
+    unit: str = ""
+
+    @property
+    def words(self) -> str:
+        """What is known of it, for a sentence."""
+        by = self.process
+        if not by.pid:
+            return "a process that can't be seen"
+        last = self.unit or f"user {by.user}"
+        return ", ".join(word for word in (said(by.name), f"process {by.pid}", last) if word)
+
+    @property
+    def ending(self) -> str:
+        """The command that ends it; empty for one that can't be seen."""
+        if self.unit.endswith(".service"):
+            return f"systemctl disable --now {shlex.quote(self.unit)}"
+        return f"kill {self.process.pid}" if self.process.pid else ""
+
+
+class NotTheUnit(Exception):
+    """`stranger` answers instead of the unit that was asked."""
+
+    def __init__(self, stranger: Stranger) -> None:
+        super().__init__(stranger.words)
+        self.stranger = stranger
+
+
+def unit_of(port: int) -> str:
+    """The unit whose port it is."""
+    return LITELLM_UNIT if port == LITELLM_PORT else WRAPPER_UNIT
+
+
+def see(connection: socket.socket, port: int, deadline: float) -> None:
+    """See that a connection to `port` was accepted by its unit; until then, nothing is sent.
+
+    Raises NotTheUnit, TimeoutError when nobody accepts it before `deadline` (time.monotonic()),
+    another OSError when it was accepted and closed, and ServiceFailed when systemd can't tell.
+    """
+    by, looks = _other_end(connection, port, deadline), 1
+    while by and not by.pid and looks < _LOOKS and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+        by, looks = _other_end(connection, port, deadline), looks + 1
+    if by is None:
+        raise ConnectionResetError
+    if not by.pid and time.monotonic() >= deadline:
+        raise TimeoutError
+    _require(by, port)
+
+
+def see_again(connection: socket.socket, port: int) -> None:
+    """See, once there is an answer, that the unit still is at the other end, or on the port.
+
+    Raises NotTheUnit and ServiceFailed.
+    """
+    by = None
+    with suppress(OSError):  # it is closed on both sides
+        by = _other_end(connection, port, 0.0)
+    if by and by.pid:
+        _require(by, port)
+    elif stranger := on_port(port):
+        raise NotTheUnit(stranger)
+
+
+def on_port(port: int) -> Stranger | None:
+    """Who holds a port; None when that is its unit, or nobody.
+
+    Whoever else listens on other addresses than the one that we ask is let be, unless nobody
+    listens there: then the unit could not either. Raises ServiceFailed.
+    """
+    listening = listeners.on_port(port, address=HOST) or listeners.on_port(port)
+    for anew in (False, True):
+        found = intruder(listening, _group(unit_of(port), anew))
+        if found is None:
+            return None
+    return known(found) if found else None
+
+
+def intruder(listening: Sequence[Listener], group: str) -> Listener | None:
+    """The first that is not within a control group; systemd itself holds what it activates."""
+    return next((one for one in listening if not one.within(group) and one.pid != 1), None)
+
+
+def known(process: Listener) -> Stranger:
+    """A process, with the system's unit that it is."""
+    with suppress(ServiceFailed):
+        if _UNIT_NAME.fullmatch(process.unit) and _asked(process.unit) == process.group:
+            return Stranger(process, process.unit)
+    return Stranger(process)
+
+
+def held(name: str, port: int, by: Stranger) -> Finding:
+    """The finding of that name for a port on which a stranger is."""
+    unit = unit_of(port)
+    random = ", and LiteLLM listens on a random port" if port == LITELLM_PORT else ""
+    return Finding(
+        name,
+        Level.FAILED,
+        f"port {port}",
+        f"port {port} is held by another program ({by.words})",
+        f"it is {unit}'s{random}",
+        f"stop that, then run 'systemctl restart {unit.removesuffix('.service')}'",
+    )
+
+
+def _other_end(connection: socket.socket, port: int, deadline: float) -> Listener | None:
+    return listeners.other_end(connection, deadline, first=_last.get(port, 0))
+
+
+def _require(by: Listener, port: int) -> None:
+    for anew in (False, True):
+        if by.within(_group(unit_of(port), anew)):
+            _last[port] = by.pid
+            return
+    raise NotTheUnit(known(by))
+
+
+def _group(unit: str, anew: bool) -> str:
+    """A unit's control group, empty for one that does not run."""
+    if anew or unit not in _groups:
+        _groups[unit] = _asked(unit)
+    return _groups[unit]
+
+
+def _asked(unit: str) -> str:
+    return dict(units.properties(unit, ("ControlGroup",))).get("ControlGroup", "")

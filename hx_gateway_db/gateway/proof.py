@@ -1,0 +1,107 @@
+"""What proves that the gateway has its database: above all a key that both services accept."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import http, sentences
+from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
+from hx_gateway_db.host.config_yaml import master_key
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.postgres import check
+from hx_gateway_db.postgres.check import NotUsable
+from hx_gateway_db.settings.values import Postgres, Settings, redis_use
+from hx_gateway_db.systemd import units
+from hx_gateway_db.yaml_edit.edit import YamlRefusal
+
+
+def prove(settings: Settings, config: bytes) -> list[str]:
+    """See that LiteLLM's tables are there, its cache answers, and a short-lived virtual key works.
+
+    `config` is LiteLLM's config.yaml. Returns what was proven, and what could not be and why.
+    Raises ProofFailed when the gateway answers as one without its database.
+    """
+    environment = units.environment(units.unit(LITELLM_UNIT))
+    for finding in (readiness(environment), tables(settings.postgres)):
+        if finding.level is Level.FAILED:
+            raise ProofFailed(finding)
+    master = find_master_key(config, environment)
+    if master is None:
+        return [
+            "LiteLLM is connected and has its tables. The check with a virtual key was skipped:"
+            f" {no_master_key().sentence}"
+        ]
+    if settings.redis and redis_use(settings).any:
+        http.check_cache(master, settings.redis)
+    wrapper = units.unit(WRAPPER_UNIT)
+    with http.virtual_key(master) as made:
+        http.models(LITELLM_PORT, made.key)
+        if not wrapper.running:
+            return [
+                "A virtual key works: the gateway has its database.",
+                f"{WRAPPER_UNIT} is not running: the check through it was skipped.",
+            ]
+        entry = http.wrapper_entry(made.key, units.environment(wrapper))
+        http.models(WRAPPER_PORT, entry.key)
+    return ["A virtual key works: the gateway has its database."]
+
+
+def readiness(environment: Mapping[str, str]) -> Finding:
+    """What LiteLLM says of its database. `environment` is that of its running process."""
+    try:
+        answer = http.readiness()
+    except NotAnswering as error:
+        return http.unanswered(sentences.READINESS, LITELLM_PORT, error)
+    state = http.state_in(answer)
+    if answer.status != 200 or state != "connected":
+        return sentences.not_ready(answer.status, state, "DATABASE_URL" in environment)
+    return Finding(
+        sentences.READINESS,
+        Level.OK,
+        f"port {LITELLM_PORT}",
+        "LiteLLM is connected to its database",
+        "it looks again every 2 minutes",
+    )
+
+
+def tables(database: Postgres) -> Finding:
+    """Whether LiteLLM's tables are in its database, which is asked directly."""
+    where = f"{database.database} on {database.host}:{database.port}"
+    try:
+        missing = check.missing_tables(database)
+    except NotUsable as error:
+        return replace(error.finding, name=sentences.TABLES)
+    if missing:
+        return sentences.tables_missing(missing, where)
+    return Finding(sentences.TABLES, Level.OK, where, f"LiteLLM's tables are in {where}")
+
+
+def find_master_key(config: bytes, environment: Mapping[str, str]) -> str | None:
+    """LiteLLM's master key; None when it has none that can be found.
+
+    `environment` is that of LiteLLM's running process.
+    """
+    try:
+        return master_key(config, dict(environment))
+    except YamlRefusal:
+        return None
+
+
+def no_master_key() -> Finding:
+    """Why no master key was found, as far as LiteLLM itself can tell."""
+    if http.open_to_all():
+        return Finding(
+            sentences.KEY,
+            Level.FAILED,
+            f"port {LITELLM_PORT}",
+            "LiteLLM has no master key",
+            "it lets in whoever reaches it, and no virtual key means anything",
+            "set general_settings.master_key in config.yaml and restart it",
+        )
+    return Finding(
+        sentences.KEY,
+        Level.SKIPPED,
+        f"port {LITELLM_PORT}",
+        "the master key is neither in config.yaml nor in the unit's environment",
+        "without it no virtual key can be made",
+    )

@@ -1,0 +1,286 @@
+"""What it means when LiteLLM or its wrapper says no.
+
+The wordings that are looked for are LiteLLM 1.74.15's, from its source and its answers.
+"""
+
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.values import Redis
+
+READINESS = "litellm.database"
+TABLES = "postgres.tables"
+KEY = "litellm.key"
+CACHE = "litellm.cache"
+WRAPPER = "wrapper.key"
+MODELS = "model.list"
+_QUOTED = 60  # characters of what the gateway says
+_LITELLM = f"LiteLLM on port {LITELLM_PORT}"
+_THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
+_RESTART = f"run 'systemctl restart {LITELLM_UNIT.removesuffix('.service')}'"
+_RESTART_WRAPPER = f"run 'systemctl restart {WRAPPER_UNIT.removesuffix('.service')}'"
+_READ_LOG = f"read 'journalctl -u {LITELLM_UNIT.removesuffix('.service')} -n 80 --no-pager'"
+# Measured with 1.74.15: a table that was dropped is not made again, its migration counts as done.
+_TABLES_WHY = "LiteLLM makes its tables once, at a start at which its role may create them"
+_TABLES_CURE = f"{_RESTART}; if they were dropped since, restore them from a backup"
+_APPLY = "run 'dpkg-reconfigure hx-gateway-db'"
+
+
+def no_answer(name: str, port: int, what: str) -> Finding:
+    """Nobody answered on a port; `what` says so as a clause."""
+    where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
+    unit = LITELLM_UNIT if port == LITELLM_PORT else WRAPPER_UNIT
+    log = f"read 'journalctl -u {unit.removesuffix('.service')} -n 80 --no-pager'"
+    return _failed(name, where, what, cure=log)
+
+
+def not_ready(status: int, state: str, given: bool) -> Finding:
+    """LiteLLM's readiness says something else than that its database is connected.
+
+    `given` says whether the process that answers was started with a DATABASE_URL.
+    """
+    if status != 200:
+        return _failed(
+            READINESS,
+            _LITELLM,
+            f"{_LITELLM} has lost its database (its readiness check answers HTTP {status})",
+            cure="start the database: LiteLLM connects again by itself",
+        )
+    state = said(state, most=_QUOTED)
+    if given:
+        return _failed(
+            READINESS,
+            _LITELLM,
+            f"{_LITELLM} was given a database and runs without it (it says {state!r})",
+            "its database client did not connect",
+            _READ_LOG,
+        )
+    return _failed(
+        READINESS,
+        _LITELLM,
+        f"{_LITELLM} runs without a database (it says {state!r})",
+        "the running process has no DATABASE_URL",
+        f"{_RESTART}, or {_APPLY} if none is wired",
+    )
+
+
+def tables_missing(names: list[str], database: str) -> Finding:
+    """LiteLLM's migrations have not made these tables."""
+    database = said(database)
+    return _failed(
+        TABLES,
+        database,
+        f"the database {database} has no {' and no '.join(names)}",
+        _TABLES_WHY,
+        _TABLES_CURE,
+    )
+
+
+def virtual_key_refused(status: int, message: str) -> Finding:
+    """LiteLLM does not make a virtual key when it is asked with its master key."""
+    if "No connected db" in message:
+        return _without_database(KEY)
+    if _says_table_missing(message):
+        return _table_missing(KEY)
+    if status == 401:
+        return _failed(
+            KEY,
+            _LITELLM,
+            f"{_LITELLM} refuses the master key that config.yaml names",
+            "it runs with another one, as after an edit without a restart",
+            _RESTART,
+        )
+    return _failed(
+        KEY,
+        _LITELLM,
+        f"{_LITELLM} can't make a virtual key",
+        f"HTTP {status}: it does not get it into its database",
+        _READ_LOG,
+    )
+
+
+def no_models(port: int, status: int, message: str) -> Finding:
+    """`/v1/models` does not answer a key as it should."""
+    if "No connected db" in message:
+        return _without_database(MODELS)
+    if _says_table_missing(message):
+        return _table_missing(MODELS)
+    where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
+    if status in (401, 403):
+        what = f"{where} refuses the virtual key that LiteLLM has just made (HTTP {status})"
+        return _failed(MODELS, where, what, cure=_READ_LOG)
+    if port == WRAPPER_PORT and status >= 500:
+        return wrapper_without_litellm(status)
+    return _failed(
+        MODELS, where, f"{where} lists no models (/v1/models: HTTP {status})", cure=_READ_LOG
+    )
+
+
+def wrapper_without_litellm(status: int) -> Finding:
+    """The wrapper answers, LiteLLM behind it does not."""
+    return _failed(
+        WRAPPER,
+        _THE_WRAPPER,
+        f"{_THE_WRAPPER} does not get through to LiteLLM (HTTP {status})",
+        cure="compare HX_LITELLM_UPSTREAM in its unit with LiteLLM's address",
+    )
+
+
+def wrapper_with_another_litellm() -> Finding:
+    """The wrapper hands the client's key on, and it is not our LiteLLM that gets it."""
+    return _failed(
+        WRAPPER,
+        _THE_WRAPPER,
+        f"{_THE_WRAPPER} asks a LiteLLM that does not know the virtual key which"
+        f" port {LITELLM_PORT} has just made",
+        cure="compare HX_LITELLM_UPSTREAM in its unit with LiteLLM's address",
+    )
+
+
+def wrapper_without_key() -> Finding:
+    """The wrapper refuses a virtual key, and has no key of its own that it would accept."""
+    return _failed(
+        WRAPPER,
+        _THE_WRAPPER,
+        f"{_THE_WRAPPER} refuses virtual keys and has no HX_MASTER_KEY or MASTER_KEY of its own",
+        "it then accepts nobody",
+        f"set HX_MASTER_KEY in /etc/hx-gateway/ml.env, then {_RESTART_WRAPPER}",
+    )
+
+
+def wrapper_own_key_refused() -> Finding:
+    """The wrapper refuses the key that its own environment names."""
+    return _failed(
+        WRAPPER,
+        _THE_WRAPPER,
+        f"{_THE_WRAPPER} refuses the HX_MASTER_KEY that is in its environment",
+        "it takes its key from somewhere else",
+        f"compare its configuration with /etc/hx-gateway/ml.env, then {_RESTART_WRAPPER}",
+    )
+
+
+def wrapper_upstream_refused(has_key: bool) -> Finding:
+    """The wrapper accepts its own key, but LiteLLM refuses what the wrapper sends on."""
+    if not has_key:
+        return _failed(
+            WRAPPER,
+            _THE_WRAPPER,
+            f"{_THE_WRAPPER} has no HX_UPSTREAM_KEY",
+            "it sends LiteLLM no key, and LiteLLM refuses every request",
+            "set HX_UPSTREAM_KEY in /etc/hx-gateway/ml.env to a key of LiteLLM's,"
+            f" then {_RESTART_WRAPPER}",
+        )
+    return _failed(
+        WRAPPER,
+        _THE_WRAPPER,
+        f"LiteLLM refuses the HX_UPSTREAM_KEY that {_THE_WRAPPER} sends",
+        cure="set HX_UPSTREAM_KEY in /etc/hx-gateway/ml.env to a key of LiteLLM's,"
+        f" then {_RESTART_WRAPPER}",
+    )
+
+
+def cache_refused(redis: Redis, message: str) -> Finding:
+    """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
+    where = f"Redis at {redis.host}:{redis.port}"
+    user = said(redis.user) or "default"
+    for parts, what, cure in (
+        (
+            ("not initialized",),
+            f"{_LITELLM} runs without a cache, although it is on",
+            f"{_RESTART}",
+        ),
+        (
+            ("WRONGPASS", "invalid username-password", "NOAUTH", "Authentication required"),
+            f"{where} refuses LiteLLM's login as {user}",
+            "check REDIS_USER and REDIS_PASS",
+        ),
+        (
+            ("NOPERM", "no permissions"),
+            f"{where} does not let the user {user} do what LiteLLM's cache does",
+            "'hx-gateway-db provision --print' shows the rights that it needs",
+        ),
+        (
+            ("MISCONF",),
+            f"{where} takes no writes, since it can't save to its disk",
+            "make room on its disk",
+        ),
+        (
+            ("OOM ",),
+            f"{where} takes no writes, since its memory is full",
+            "raise maxmemory there or set a maxmemory-policy",
+        ),
+        (
+            ("READONLY",),
+            f"{where} is a replica and takes no writes",
+            "set REDIS_HOST to the primary server",
+        ),
+        (
+            ("LOADING",),
+            f"{where} is still loading its data",
+            "wait a moment",
+        ),
+        (
+            ("refused", "connecting to", "Connection", "Timeout", "timed out"),
+            f"{_LITELLM} does not reach {where}",
+            "start Redis there, or check REDIS_HOST and REDIS_PORT",
+        ),
+    ):
+        if any(part in message for part in parts):
+            return _failed(CACHE, where, what, "no reply comes from the cache", cure)
+    return _failed(CACHE, where, f"{_LITELLM} does not reach its cache in {where}", cure=_READ_LOG)
+
+
+def model_failed(name: str, model: str, status: int, message: str) -> Finding:
+    """A warning: the gateway is well, what is behind a model is not. FAILED if it isn't well."""
+    if "No connected db" in message:
+        return _without_database(name)
+    if _says_table_missing(message):
+        return _table_missing(name)
+    server = f"the server behind {model}"
+    entry = f"the entry of {model} in config.yaml"
+    for part, what, cure in (
+        ("AuthenticationError", f"{server} refuses LiteLLM's key", f"correct api_key in {entry}"),
+        ("PermissionDenied", f"{server} refuses LiteLLM's key", f"correct api_key in {entry}"),
+        ("RateLimitError", f"{server} is at its own limit", "try again in a minute"),
+        ("NotFoundError", f"{server} does not know that model", f"correct model in {entry}"),
+        ("Timeout", f"{server} does not answer in time", "look at that server"),
+        ("APIConnectionError", f"{server} can't be reached", f"start it, or correct {entry}"),
+        ("Connection error", f"{server} can't be reached", f"start it, or correct {entry}"),
+        ("ServiceUnavailable", f"{server} is not available", "look at that server"),
+    ):
+        if "litellm." in message and part in message:
+            return Finding(name, Level.WARNING, server, what, "the gateway is well", cure)
+    if status in (401, 403):
+        return _failed(
+            name, _LITELLM, f"the key is refused for {model} (HTTP {status})", cure=_READ_LOG
+        )
+    return Finding(
+        name, Level.WARNING, server, f"{model} gives no reply (HTTP {status})", cure=_READ_LOG
+    )
+
+
+def litellm_refuses(message: str) -> bool:
+    """Whether a 401 is LiteLLM's own rather than the wrapper's."""
+    return message.startswith("Authentication Error")
+
+
+def _without_database(name: str) -> Finding:
+    return _failed(name, _LITELLM, f"{_LITELLM} runs without a database", cure=_APPLY)
+
+
+def _table_missing(name: str) -> Finding:
+    return _failed(
+        name,
+        _LITELLM,
+        "LiteLLM's tables are missing in its database",
+        _TABLES_WHY,
+        _TABLES_CURE,
+    )
+
+
+def _says_table_missing(message: str) -> bool:
+    return "does not exist" in message and ("relation" in message or "table" in message)
+
+
+def _failed(name: str, where: str, what: str, why: str = "", cure: str = "") -> Finding:
+    return Finding(name, Level.FAILED, where, what, why, cure)

@@ -1,0 +1,141 @@
+"""gateway.env: read as systemd and python-dotenv read it, and changed by key.
+
+The two grammars differ (quotes, backslashes, `export`, trailing comments), so a text counts as
+good only when both read the same values for our keys.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from io import StringIO
+
+from hx_gateway_db.systemd.environment_files import assignments, values
+
+CACHE_URL = "LITELLM_REDIS_URL"
+SHARED_LIMITS = "EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING"
+NO_ADVISORY_LOCK = "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"
+# They follow from the answers to other questions, and an administrator may have them without us.
+DERIVED_KEYS = (CACHE_URL, SHARED_LIMITS, NO_ADVISORY_LOCK)
+OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", *DERIVED_KEYS, "DISABLE_ADMIN_UI")
+
+_LARGEST = 256 * 1024  # characters
+_MANY_BLANKS = re.compile(r"[^\S\r\n]{200}")
+
+
+class EnvFileRefusal(Exception):
+    """The text can't be changed safely; `what` says where and why, without values."""
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(what)
+        self.what, self.cure = what, cure
+
+
+def merge(existing: str | None, rendered: str, template: str, kept: Collection[str] = ()) -> str:
+    """`existing` with our keys as they are in `rendered`, every other line kept.
+
+    A new key is added at the end with its comment; a key of ours that `rendered` lacks goes, and
+    with it the comment that `template`, a rendering with all keys, has above it. The keys in
+    `kept` stay as they are in `existing`, where both grammars read the same value there.
+    Raises EnvFileRefusal when the outcome would not read the same in both grammars, or takes too
+    long to read.
+    """
+    _check_size(existing or "")
+    wanted = values(rendered)
+    if existing is not None:
+        wanted |= {key: value for key, value in _agreed(existing).items() if key in kept}
+    text = rendered if existing is None else _merge_lines(existing, wanted, template)
+    _prove(existing or "", text, wanted)
+    return text
+
+
+def as_before(text: str, before: str, template: str) -> str:
+    """`text`, which somebody has edited since, with our keys as they stand in `before`.
+
+    `template` and the exception are as in `merge`.
+    """
+    lines = _lines(before)
+    ours = (item for item in assignments(before) if item.key in OWNED_KEYS)
+    return merge(
+        text, "".join(line for i in ours for line in lines[i.first - 1 : i.last]), template
+    )
+
+
+def _merge_lines(existing: str, wanted: Mapping[str, str], template: str) -> str:
+    lines = _lines(existing)
+    present = list(assignments(existing))
+    found = {item.key: item for item in present if item.key in wanted}
+    for item in reversed(present):
+        span = slice(item.first - 1, item.last)
+        if item.key in OWNED_KEYS and item.key not in wanted:
+            del lines[_with_comment(lines, span, _comments(template, item.key))]
+        elif item is found.get(item.key) and item.value != wanted[item.key]:
+            ending = "\r\n" if lines[span][-1].endswith("\r\n") else "\n"
+            lines[span] = [f"{item.key}={wanted[item.key]}{ending}"]
+    for key in wanted:
+        if key not in found:
+            if lines and not lines[-1].endswith("\n"):
+                lines[-1] += "\n"
+            lines += ["\n", *_comments(template, key), f"{key}={wanted[key]}\n"]
+    return "".join(lines)
+
+
+def _comments(template: str, key: str) -> list[str]:
+    """The comment lines of `key`'s paragraph in the template."""
+    for paragraph in template.split("\n\n"):
+        lines = _lines(paragraph.strip("\n") + "\n")
+        if any(line.startswith(f"{key}=") for line in lines):
+            return [line for line in lines if line.startswith("#")]
+    return []
+
+
+def _with_comment(lines: list[str], span: slice, comments: list[str]) -> slice:
+    # A comment that an administrator has changed is the administrator's, and stays.
+    start = span.start - len(comments)
+    if not comments or start < 1 or lines[start : span.start] != comments:
+        return span
+    return slice(start - (lines[start - 1] == "\n"), span.stop)
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(): systemd ends a line at a line feed, not at U+2028 and the like.
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _agreed(text: str) -> dict[str, str]:
+    """The values that systemd and python-dotenv read in the same way."""
+    by_dotenv = _by_dotenv(text)
+    return {key: value for key, value in values(text).items() if by_dotenv.get(key) == value}
+
+
+def _by_dotenv(text: str) -> Mapping[str, str | None]:
+    import logging
+
+    from dotenv import dotenv_values
+
+    # It warns of each line that it can't read; of those that matter to us we say so ourselves.
+    logging.getLogger("dotenv.main").disabled = True
+    return dotenv_values(stream=StringIO(text), interpolate=False)
+
+
+def _check_size(text: str) -> None:
+    """Refuse what python-dotenv would take minutes or hours for: it looks for a comment behind each
+    of many blanks."""
+    if len(text) > _LARGEST:
+        raise EnvFileRefusal(f"the file has more than {_LARGEST // 1024} KiB")
+    if blanks := _MANY_BLANKS.search(text):
+        line = text.count("\n", 0, blanks.start()) + 1
+        raise EnvFileRefusal(f"line {line}: there are too many blanks in a row")
+
+
+def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:
+    by_systemd, by_dotenv = values(after), _by_dotenv(after)
+    for key in OWNED_KEYS:
+        if not by_systemd.get(key) == by_dotenv.get(key) == wanted.get(key):
+            number = next((i.first for i in assignments(after) if key in i.key.split()), None)
+            where = f"line {number}" if number else "the file"
+            raise EnvFileRefusal(
+                f"{where}: systemd and python-dotenv would read {key} differently",
+                "write it once, as KEY=VALUE without quotes, backslashes or 'export'",
+            )
+    others = {key: value for key, value in values(before).items() if key not in OWNED_KEYS}
+    if others != {key: value for key, value in by_systemd.items() if key not in OWNED_KEYS}:
+        raise EnvFileRefusal("an unclosed quote or a final backslash would swallow our lines")

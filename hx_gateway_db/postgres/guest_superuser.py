@@ -1,0 +1,59 @@
+"""The process that makes a role and a database as the superuser of this machine's PostgreSQL.
+
+It runs as `postgres`, the user of the operating system, and is told what to do on its stdin.
+"""
+
+import json
+import sys
+from typing import Any
+
+import psycopg
+
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.postgres.login import Connection
+from hx_gateway_db.postgres.roles import Wanted, make
+
+SUPERUSER = "postgres"
+_CONNECT_SECONDS = 6
+
+
+def serve() -> None:
+    """Read a request on stdin, and write its outcome to stdout, both as JSON."""
+    request = json.loads(sys.stdin.read())
+    try:
+        answer = {"done": _serve(request)}
+    except Refused as refusal:
+        answer = {"failure": [str(refusal)]}
+    json.dump(answer, sys.stdout)
+
+
+def _serve(request: dict[str, Any]) -> list[str]:
+    port = int(request["port"])
+    place = f"PostgreSQL on port {port} of this machine"
+
+    def connect(database: str) -> Connection:
+        try:
+            return psycopg.connect(
+                dbname=database,
+                user=SUPERUSER,
+                port=port,
+                autocommit=True,
+                connect_timeout=_CONNECT_SECONDS,
+            )
+        except psycopg.OperationalError:
+            raise Refused(
+                no_server(port)
+                if database == SUPERUSER
+                else f"{place} does not let its superuser into the database {database}."
+            ) from None
+
+    with connect("postgres") as connection:
+        return list(make(connection, Wanted(**request["wanted"]), connect, place))
+
+
+def no_server(port: object) -> str:
+    """What is said where this machine has no such server."""
+    return (
+        f"no PostgreSQL server of this machine answers on port {port}: install it with"
+        " 'apt install postgresql', or choose an existing database."
+    )

@@ -1,0 +1,47 @@
+"""How a finding at a Redis begins, and what ends a conversation with one for a reason of ours."""
+
+from redis import exceptions
+
+from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.values import Redis
+
+_DETAIL_CHARACTERS = 120
+
+
+class Withheld(exceptions.RedisError):  # type: ignore[misc]  # redis-py has no types in bookworm
+    """We do not go on with this server, as `finding` says."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.what)
+        self.finding = finding
+
+
+def place(redis: Redis) -> str:
+    """`Redis at host:port`, as every finding begins."""
+    host = f"[{redis.host}]" if ":" in redis.host else redis.host
+    return f"Redis at {host}:{redis.port}"
+
+
+def user_name(redis: Redis) -> str:
+    """The user that a login is for."""
+    return redis.user or "default"
+
+
+def finding(
+    redis: Redis, name: str, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND
+) -> Finding:
+    """A failure at this server."""
+    return Finding(f"redis.{name}", Level.FAILED, place(redis), what, why, cure, by)
+
+
+def warning(redis: Redis, name: str, what: str, why: str, cure: str) -> Finding:
+    """What an administrator of this server should weigh."""
+    return Finding(f"redis.{name}", Level.WARNING, place(redis), what, why, cure)
+
+
+def detail(redis: Redis, text: str) -> str:
+    """The server's own first line, marked as such: the explanation of last resort."""
+    lines = text.strip().split("\n", 1)
+    first = said(lines[0], [redis.password], _DETAIL_CHARACTERS)
+    return f" [it says: {first.rstrip('.')}]" if first else ""

@@ -1,0 +1,258 @@
+"""Answers: lines `KEY=VALUE` with the names of the specification's step 0, raw values."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from hx_gateway_db.errors import InvalidSettings, UsageError
+from hx_gateway_db.layout import DEFAULT_BASE
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
+
+DATABASE_CHOICES = ("local", "existing", "later")
+PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS", "PG_ADMIN_PASS", "REDIS_ADMIN_PASS")
+KEYS = (
+    "DATABASE",
+    "PG_HOST",
+    "PG_PORT",
+    "PG_DB",
+    "PG_USER",
+    "PG_PASS",
+    "PG_SSLMODE",
+    "PG_SSLROOTCERT",
+    "PG_BOUNCER",
+    "PG_ADMIN_USER",
+    "PG_ADMIN_PASS",
+    "REDIS",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_USER",
+    "REDIS_PASS",
+    "REDIS_DB",
+    "REDIS_TLS",
+    "REDIS_CACERT",
+    "REDIS_TRANSACTION_BUFFER",
+    "REDIS_ADMIN_USER",
+    "REDIS_ADMIN_PASS",
+    "DISABLE_ADMIN_UI",
+    "CACHE",
+    "RATE_LIMIT",
+    "BASE",
+)
+# The specification's own variables, step 0: what is read from an environment.
+STEP_0 = (
+    *("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"),
+    *("REDIS_HOST", "REDIS_PORT", "REDIS_PASS"),
+)
+LOCAL_HOST = "127.0.0.1"
+_DEFAULTS = {
+    "PG_PORT": "5432",
+    "PG_DB": "hx_gateway",
+    "PG_USER": "hx_gateway",
+    "PG_SSLMODE": "prefer",
+    "PG_BOUNCER": "auto",
+    "REDIS_HOST": LOCAL_HOST,
+    "REDIS_PORT": "6379",
+    "REDIS_DB": "0",
+    "REDIS_TLS": "false",
+    "REDIS_TRANSACTION_BUFFER": "false",
+    "DISABLE_ADMIN_UI": "true",
+    "CACHE": "false",
+    "RATE_LIMIT": "60",
+    "BASE": str(DEFAULT_BASE),
+}
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_Value = TypeVar("_Value")
+
+
+def parse_answers(text: str, source: str) -> dict[str, str]:
+    """The answers in `text`; values are taken literally, blank lines and `#` comments skipped.
+
+    Raises UsageError with `source` and the line, never quoting a value.
+    """
+    answers: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        key = key.strip().removeprefix("export ").strip()
+        if not equals or not re.fullmatch(r"[A-Z_]+", key):
+            raise UsageError(
+                f"{source}, line {number}: write it as KEY=VALUE, for example PG_HOST=db1."
+            )
+        if key not in KEYS:
+            raise UsageError(
+                f"{source}, line {number}: {said(key)} is unknown; use {', '.join(KEYS)}."
+            )
+        if key in answers:
+            raise UsageError(f"{source}, line {number}: {key} is answered a second time.")
+        answers[key] = value
+    return answers
+
+
+def database_choice(given: Mapping[str, str]) -> str:
+    """`local`, `existing` or `later`. Raises InvalidSettings for anything else."""
+    choice = given.get("DATABASE") or "existing"
+    if choice not in DATABASE_CHOICES:
+        raise wrong("DATABASE", choice, f"use one of {', '.join(DATABASE_CHOICES)}")
+    return choice
+
+
+def to_settings(
+    given: Mapping[str, str], present: Settings | None, generate_password: Callable[[], str]
+) -> Settings:
+    """What `given` asks for, on top of what the host has now.
+
+    An answer that is missing, or a password that is empty, keeps the present value.
+    `generate_password` is called for a local database or Redis that has no login yet.
+    Raises InvalidSettings naming the answer that is missing or wrong.
+    """
+    values = _DEFAULTS | (from_settings(present) if present else {})
+    values |= {
+        key: value
+        for key, value in given.items()
+        if value or key not in (*PASSWORD_KEYS, *_DEFAULTS)
+    }
+    if database_choice(given) == "local":
+        values["PG_HOST"] = LOCAL_HOST
+        if not values.get("PG_PASS"):
+            values["PG_PASS"] = generate_password()
+    for key in ("PG_HOST", "PG_PASS"):
+        if not values.get(key):
+            raise InvalidSettings(f"{key} is missing: answer it, or choose DATABASE=local.")
+    sslmode = _sslmode(values)
+    # What the present value was for, the answers may have switched off.
+    if sslmode != "verify-full" and not given.get("PG_SSLROOTCERT"):
+        values["PG_SSLROOTCERT"] = ""
+    if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
+        values["REDIS_CACERT"] = ""
+    redis = None
+    if _boolean(values, "REDIS", default="REDIS_HOST" in given):
+        if database_choice(given) == "local" and not values.get("REDIS_PASS"):
+            _own_user(values, generate_password)
+        redis = Redis(
+            host=values["REDIS_HOST"],
+            port=_number(values, "REDIS_PORT"),
+            user=values.get("REDIS_USER", ""),
+            password=values.get("REDIS_PASS", ""),
+            database=_number(values, "REDIS_DB"),
+            tls=_boolean(values, "REDIS_TLS"),
+            ca_file=values.get("REDIS_CACERT", ""),
+            parameters=_redis_parameters(values, present),
+        )
+    elif not given.get("REDIS_TRANSACTION_BUFFER"):
+        values["REDIS_TRANSACTION_BUFFER"] = "false"
+    return Settings(
+        postgres=Postgres(
+            host=values["PG_HOST"],
+            port=_number(values, "PG_PORT"),
+            database=values["PG_DB"],
+            user=values["PG_USER"],
+            password=values["PG_PASS"],
+            sslmode=sslmode,
+            ca_file=values.get("PG_SSLROOTCERT", ""),
+            pgbouncer=None if values["PG_BOUNCER"] == "auto" else _boolean(values, "PG_BOUNCER"),
+            parameters=present.postgres.parameters if present else (),
+        ),
+        redis=redis,
+        cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
+        transaction_buffer=_boolean(values, "REDIS_TRANSACTION_BUFFER"),
+        disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
+        base=PurePosixPath(values["BASE"]),
+    )
+
+
+def _redis_parameters(
+    values: Mapping[str, str], present: Settings | None
+) -> tuple[tuple[str, str], ...]:
+    """Those of the present URL; without TLS redis-py takes none for it."""
+    parameters = present.redis.parameters if present and present.redis else ()
+    tls = _boolean(values, "REDIS_TLS")
+    return tuple(item for item in parameters if tls or not item[0].startswith("ssl_"))
+
+
+def _own_user(values: dict[str, str], generate_password: Callable[[], str]) -> None:
+    """A Redis on the same machine as a database of our own gets a user of our own as well."""
+    if values["REDIS_HOST"] == LOCAL_HOST and not values.get("REDIS_USER"):
+        values["REDIS_USER"] = REDIS_USER
+        values["REDIS_PASS"] = generate_password()
+
+
+def administrators(given: Mapping[str, str]) -> dict[str, Login]:
+    """The administrators' logins among the answers, by server: `postgres`, `redis`.
+
+    Raises InvalidSettings.
+    """
+    logins = {}
+    if given.get("PG_ADMIN_USER"):
+        logins["postgres"] = Login(given["PG_ADMIN_USER"], given.get("PG_ADMIN_PASS", ""))
+    if given.get("REDIS_ADMIN_USER") or given.get("REDIS_ADMIN_PASS"):
+        user = given.get("REDIS_ADMIN_USER") or "default"
+        logins["redis"] = Login(user, given.get("REDIS_ADMIN_PASS", ""))
+    return logins
+
+
+def from_settings(settings: Settings) -> dict[str, str]:
+    """The answers that would lead to `settings`, passwords among them."""
+    postgres = settings.postgres
+    answers = {
+        "PG_HOST": postgres.host,
+        "PG_PORT": str(postgres.port),
+        "PG_DB": postgres.database,
+        "PG_USER": postgres.user,
+        "PG_PASS": postgres.password,
+        "PG_SSLMODE": postgres.sslmode,
+        "PG_SSLROOTCERT": postgres.ca_file,
+        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else _word(postgres.pgbouncer),
+        "REDIS": _word(settings.redis is not None),
+        "DISABLE_ADMIN_UI": _word(settings.disable_admin_ui),
+        "CACHE": _word(settings.cache is not None),
+        "BASE": str(settings.base),
+    }
+    if settings.redis:
+        answers |= {
+            "REDIS_HOST": settings.redis.host,
+            "REDIS_PORT": str(settings.redis.port),
+            "REDIS_USER": settings.redis.user,
+            "REDIS_PASS": settings.redis.password,
+            "REDIS_DB": str(settings.redis.database),
+            "REDIS_TLS": _word(settings.redis.tls),
+            "REDIS_CACERT": settings.redis.ca_file,
+            "REDIS_TRANSACTION_BUFFER": _word(settings.transaction_buffer),
+        }
+    if settings.cache:
+        answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
+    return answers
+
+
+def from_host(settings: Settings, local_database: str) -> dict[str, str]:
+    """The same for the settings of a host; `local_database` names the one that we made there."""
+    postgres = settings.postgres
+    local = (postgres.host, postgres.database) == (LOCAL_HOST, local_database)
+    return {"DATABASE": "local" if local else "existing", **from_settings(settings)}
+
+
+def _sslmode(values: Mapping[str, str]) -> str:
+    # Prisma, LiteLLM's way to the database, can't check the CA without the name.
+    mode = values["PG_SSLMODE"]
+    return "verify-full" if mode == "verify-ca" else mode
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _boolean(values: Mapping[str, str], key: str, default: bool = False) -> bool:
+    text = values.get(key) or _word(default)
+    if text.lower() not in _BOOLEANS:
+        raise wrong(key, text, "use true or false")
+    return _BOOLEANS[text.lower()]
+
+
+def _number(values: Mapping[str, str], key: str) -> int:
+    text = values[key].strip()
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise wrong(key, text, "use a whole number")
+    return int(text)

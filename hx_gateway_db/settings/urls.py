@@ -1,0 +1,128 @@
+"""DATABASE_URL and REDIS_URL, from settings and back.
+
+User, password and database name are percent-encoded to RFC 3986's unreserved characters, so that
+the value needs no quoting for systemd, python-dotenv, a shell or LiteLLM.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from hx_gateway_db.errors import InvalidSettings
+from hx_gateway_db.settings.values import Postgres, Redis
+
+_Number = TypeVar("_Number")
+_CA_CERTS, _CHECK_HOSTNAME = "ssl_ca_certs", "ssl_check_hostname"
+
+
+def encode(value: str) -> str:
+    """Percent-encode `value` for any part of a URL; never `+` for a space."""
+    return quote(value, safe="")
+
+
+def database_url(postgres: Postgres) -> str:
+    """The URL as Prisma and LiteLLM read it: `prefer` is their default and is left out.
+
+    Prisma's name for the trusted certificates is `sslcert`, and `verify-full` is unknown to it
+    (LiteLLM 1.74 makes `prefer` of it): `sslaccept=strict` is the same.
+    """
+    query = _tls_query(postgres)
+    if postgres.pgbouncer is not None:
+        query.append(("pgbouncer", "true" if postgres.pgbouncer else "false"))
+    query.extend(postgres.parameters)
+    tail = "?" + "&".join(f"{encode(name)}={encode(value)}" for name, value in query)
+    return (
+        f"postgresql://{encode(postgres.user)}:{encode(postgres.password)}"
+        f"@{_netloc(postgres.host)}:{postgres.port}/{encode(postgres.database)}"
+        f"{tail if query else ''}"
+    )
+
+
+def redis_url(redis: Redis) -> str:
+    """The URL as redis-py reads it; a password alone logs in as the default user.
+
+    Before its version 6 redis-py looks at the name in a certificate only when it is asked to. It
+    decodes a value twice, so that a `%` has to be encoded twice.
+    """
+    login = f"{encode(redis.user)}:{encode(redis.password)}@" if redis.password else ""
+    scheme = "rediss" if redis.tls else "redis"
+    query = [(_CHECK_HOSTNAME, "true")] if redis.tls else []
+    if redis.ca_file:
+        query.append((_CA_CERTS, redis.ca_file))
+    query.extend(redis.parameters)
+    tail = "?" + "&".join(f"{name}={encode(value.replace('%', '%25'))}" for name, value in query)
+    return (
+        f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}"
+        f"{tail if query else ''}"
+    )
+
+
+def parse_database_url(url: str) -> Postgres:
+    """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
+    parts = _split("DATABASE_URL", url, ("postgresql", "postgres"))
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    sslmode = query.pop("sslmode", "prefer")
+    ca_file = ""
+    if sslmode == "require" and query.get("sslaccept") == "strict":
+        sslmode = "verify-full"
+        del query["sslaccept"]
+        ca_file = query.pop("sslcert", "")
+    pgbouncer = query.pop("pgbouncer", None)
+    return Postgres(
+        host=parts.hostname or "",
+        port=parts.port or 5432,
+        database=unquote(parts.path.removeprefix("/")),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        sslmode=sslmode,
+        ca_file=ca_file,
+        pgbouncer=None if pgbouncer is None else pgbouncer == "true",
+        parameters=tuple(query.items()),
+    )
+
+
+def parse_redis_url(url: str) -> Redis:
+    """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
+    parts = _split("REDIS_URL", url, ("redis", "rediss"))
+    database = parts.path.removeprefix("/") or "0"
+    query = {name: unquote(value) for name, value in parse_qsl(parts.query)}
+    query.pop(_CHECK_HOSTNAME, None)
+    return Redis(
+        host=parts.hostname or "",
+        port=parts.port or 6379,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=_or_invalid("REDIS_URL", lambda: int(database)),
+        tls=parts.scheme == "rediss",
+        ca_file=query.pop(_CA_CERTS, ""),
+        parameters=tuple(query.items()),
+    )
+
+
+def _tls_query(postgres: Postgres) -> list[tuple[str, str]]:
+    if postgres.sslmode == "prefer":
+        return []
+    if postgres.sslmode != "verify-full":
+        return [("sslmode", postgres.sslmode)]
+    query = [("sslmode", "require"), ("sslaccept", "strict")]
+    return [*query, ("sslcert", postgres.ca_file)] if postgres.ca_file else query
+
+
+def _netloc(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _split(name: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
+    parts = _or_invalid(name, lambda: urlsplit(url))
+    _or_invalid(name, lambda: parts.port)
+    if parts.scheme not in schemes:
+        raise InvalidSettings(f"{name} does not begin with {schemes[0]}://.")
+    return parts
+
+
+def _or_invalid(name: str, read: Callable[[], _Number]) -> _Number:
+    # urllib's own messages quote parts of the URL, which may be the password.
+    try:
+        return read()
+    except ValueError:
+        raise InvalidSettings(f"{name} is not a URL that can be read.") from None

@@ -1,0 +1,285 @@
+"""A plan being carried out: files, services and proof in their order, or everything put back."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from hx_gateway_db.checks.preflight import check_servers
+from hx_gateway_db.errors import CheckFailed, HxError, NotRolledBack, Refused, RolledBack
+from hx_gateway_db.gateway.http import ProofFailed
+from hx_gateway_db.gateway.readiness import answering, answers, wait_until_ready, watch
+from hx_gateway_db.host.host import Host, read_host
+from hx_gateway_db.host.pending import pending
+from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.progress import Progress
+from hx_gateway_db.redaction import said_lines
+from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd import units as services
+from hx_gateway_db.systemd.units import ServiceFailed, Unit
+from hx_gateway_db.transaction.transaction import Transaction, Undone
+from hx_gateway_db.wiring import startable
+from hx_gateway_db.wiring.interruption import held_back, let_through, only_note_signals
+from hx_gateway_db.wiring.plan import Plan, affected_units, remembering
+from hx_gateway_db.wiring.take_back import take_back
+
+# What a failure says is ours; what it quotes is not.
+_LONGEST = 1000
+
+
+@dataclass
+class Run:
+    """A plan being carried out; `settings` is None for a rollback.
+
+    `anyway`: the servers have failed a check, and are not asked again before the restart.
+    `served` are the units that answered before, `pending` those that policy-rc.d forbids to
+    restart, `spared` those that would not come up again, and why. `restarted` are those restarted
+    so far, `up` those of them that answered again, the first of them at `up_since`. `written`:
+    the files are as planned.
+    """
+
+    host: Host
+    plan: Plan
+    settings: Settings | None
+    progress: Progress
+    online: bool
+    served: tuple[str, ...]
+    pending: tuple[str, ...]
+    anyway: bool = False
+    spared: Mapping[str, str] = field(default_factory=dict)
+    written: bool = False
+    restarted: list[str] = field(default_factory=list)
+    up: list[Unit] = field(default_factory=list)
+    up_since: float = 0.0
+
+    def carry_out(self) -> None:
+        """Change the files, restart, prove; or put everything back and raise why."""
+        with held_back():
+            transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
+            try:
+                with let_through():
+                    self._change(transaction)
+                # Closed, it is done, whatever comes then.
+                only_note_signals()
+                transaction.close()
+            except BaseException as error:
+                self._put_back(transaction, error)
+                raise
+
+    def _change(self, transaction: Transaction) -> None:
+        transaction.write()
+        self.written = True
+        if self.online:
+            transaction.services_begin(self.served)
+            self._restart()
+            self._prove()
+            if self.up:
+                watch(self.up, self.up_since, self.progress)
+
+    def _restart(self) -> None:
+        services.daemon_reload()
+        if self.settings and not self.anyway:
+            # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
+            check_servers(self.settings)
+        for name in self.plan.restart:
+            unit = services.unit(name)
+            if not unit.wanted:
+                self.progress.say(unit.why_left_alone())
+            elif name in self.pending:
+                self.progress.say(
+                    f"policy-rc.d forbids restarting {name}: it runs with the old files."
+                )
+            elif name in self.spared:
+                self.progress.say(
+                    f"{name} is not restarted, since {self.spared[name]}: it goes on with its"
+                    " database until somebody restarts it."
+                )
+            else:
+                self.restarted.append(name)
+                self._restart_unit(name)
+
+    def _restart_unit(self, name: str) -> None:
+        started = time.monotonic()
+        if self.settings is None and name not in self.served:
+            # A gateway that is broken already must not keep the package from being removed.
+            _restart_broken(name, self.progress)
+            return
+        unit = services.restart(name)
+        wait_until_ready(unit, self.progress)
+        self.up_since = self.up_since or time.monotonic()
+        self.up.append(unit)
+        self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
+
+    def _prove(self) -> None:
+        if self.settings is None or LITELLM_UNIT in self.pending:
+            return
+        if not services.unit(LITELLM_UNIT).running:
+            self.progress.say(f"{LITELLM_UNIT} does not run: the proof was skipped.")
+            return
+        # Its PostgreSQL library is nothing that a rollback should need.
+        from hx_gateway_db.gateway.proof import prove
+
+        layout = self.host.layout
+        config = read_host(layout.root, layout.base).files[layout.config_yaml]
+        for line in prove(self.settings, config.content if config else b""):
+            self.progress.say(line)
+
+    def _put_back(self, transaction: Transaction, error: BaseException) -> None:
+        """Undo, and raise what has happened; returns only for an error that is no HxError."""
+        self.progress.say("That did not work: putting everything back.")
+        undone = transaction.undo(take_back)
+        reason = "\n".join(said_lines(str(error), self._secrets(), most=_LONGEST))
+        culprit = _culprit(error)
+        if culprit in self.restarted:
+            reason += _last_words(culprit, self._secrets())
+        trouble = ""
+        if self.online:
+            trouble = restart_as_before(self.restarted, self.served, self.progress)
+        down = [name for name in self.served if not answers(name)]
+        way_out = self._way_out(down or [culprit])
+        if down:
+            raise NotRolledBack(
+                f"{reason}\nThe files are as before, but {' and '.join(down)} does not answer."
+                f" {trouble}".rstrip()
+                + way_out
+            ) from None
+        transaction.close()
+        others = "".join(f"\n{sentence}" for sentence in on_edits(undone))
+        if not isinstance(error, HxError | ProofFailed):
+            return
+        if self.restarted:
+            raise RolledBack(f"{reason}\nEverything was put back.{others}{way_out}") from None
+        if isinstance(error, CheckFailed):
+            raise CheckFailed(f"{reason} Everything is as it was.{others}", error.findings)
+        raise Refused(f"{reason} Everything is as it was.{others}") from None
+
+    def _way_out(self, units: list[str]) -> str:
+        """How the package is removed all the same when these do not come up again."""
+        if self.settings is not None or not self.restarted:
+            return ""
+        units = [unit for unit in units if unit] or self.restarted
+        names = " ".join(unit.removesuffix(".service") for unit in units)
+        return (
+            f"\nTo go on without them, run 'systemctl stop {names}', then this again: what is"
+            " stopped on purpose is left alone."
+        )
+
+    def _secrets(self) -> tuple[str, ...]:
+        before = self.host.settings.secrets if self.host.settings else ()
+        return (*before, *(self.settings.secrets if self.settings else ()))
+
+
+def new_run(
+    host: Host,
+    plan: Plan,
+    settings: Settings | None,
+    progress: Progress,
+    anyway: bool = False,
+) -> Run:
+    """The run of a plan on the host as it is now; `settings` is None for a rollback.
+
+    Raises Refused when systemd does not say what the units do.
+    """
+    online = live(host) and bool(plan.restart)
+    served = answering() if online else ()
+    try:
+        if online:
+            plan = replace(plan, restart=_outdated(host, plan, served))
+        forbidden = tuple(
+            name
+            for name in plan.restart
+            if online and services.unit(name).wanted and services.policy_forbids(name)
+        )
+        spared = _spared(plan, served) if online and settings is None else {}
+    except ServiceFailed as failure:
+        raise Refused(f"{failure} Nothing was changed.") from None
+    left = (*forbidden, *(name for name in spared if name not in forbidden))
+    # Without systemd, it is remembered that the units have to be restarted, and the wiring proven.
+    plan = remembering(plan, host, left if online or settings is None else plan.restart)
+    return Run(host, plan, settings, progress, online, served, forbidden, anyway, spared)
+
+
+def restart_as_before(names: Sequence[str], served: tuple[str, ...], progress: Progress) -> str:
+    """Restart units whose files are back, each whatever becomes of the others.
+
+    Waits for those that `served`. Returns what went wrong, in sentences.
+    """
+    trouble: list[str] = []
+    steps: list[Callable[[], None]] = [services.daemon_reload]
+    steps += [partial(_revive, name, served, progress) for name in names]
+    for step in steps:
+        try:
+            step()
+        except ServiceFailed as failure:
+            trouble.append(str(failure))
+    return " ".join(trouble)
+
+
+def _revive(name: str, served: tuple[str, ...], progress: Progress) -> None:
+    if name in served:
+        wait_until_ready(services.restart(name), progress)
+    else:
+        _restart_broken(name, progress)
+
+
+def _restart_broken(name: str, progress: Progress) -> None:
+    try:
+        services.restart(name)
+        progress.say(f"{name} is restarted; it did not answer before.")
+    except ServiceFailed as error:
+        progress.say(f"{error} It did not answer before either.")
+
+
+def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...]:
+    """The units of a plan that don't serve with its files yet."""
+    changing = affected_units(plan.changes.files)
+    return tuple(
+        name
+        for name in plan.restart
+        if name in changing or name not in served or pending(host, name)
+    )
+
+
+def _spared(plan: Plan, served: tuple[str, ...]) -> dict[str, str]:
+    """The units that serve and would not come up again as a rollback leaves them, and why.
+
+    Left running, they go on serving; and who can make one fail can't keep us from being removed.
+    """
+    spared = {}
+    for name in plan.restart:
+        if name not in served or not services.unit(name).wanted:
+            continue
+        why = startable.obstacle(name)
+        if not why and plan.config_left and name == LITELLM_UNIT:
+            why = f"it might not start with {plan.layout.config_yaml} as that is"
+        if why:
+            spared[name] = why
+    return spared
+
+
+def live(host: Host) -> bool:
+    """Whether this is a running system, whose units can be restarted."""
+    return host.layout.live and services.available()
+
+
+def on_edits(undone: Undone) -> Iterator[str]:
+    """What is to be said of the edits that an undo came across."""
+    for path in undone.edited:
+        yield f"{path} was edited by somebody else since: only our part of it was taken back."
+    for path in undone.foreign:
+        yield f"{path} was changed by somebody else since: left as it is now."
+
+
+def _culprit(error: BaseException) -> str:
+    """The unit whose log tells more of an error; empty when none does."""
+    if isinstance(error, ProofFailed):
+        return WRAPPER_UNIT if error.port == WRAPPER_PORT else LITELLM_UNIT
+    return error.unit if isinstance(error, ServiceFailed) else ""
+
+
+def _last_words(name: str, secrets: tuple[str, ...]) -> str:
+    try:
+        lines = said_lines(services.journal(name), secrets)
+        return "\n".join([f"\n{name} said last:", *(f"  {line}" for line in lines)])
+    except ServiceFailed:
+        return ""

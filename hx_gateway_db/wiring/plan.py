@@ -1,0 +1,328 @@
+"""Settings and what the host has now, to the list of changes that lead from one to the other."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host import drop_in, render
+from hx_gateway_db.host.config_yaml import Origin
+from hx_gateway_db.host.host import Host, free_system_group_id, tracked
+from hx_gateway_db.host.left import Left
+from hx_gateway_db.host.state import State, dump
+from hx_gateway_db.layout import (
+    CONFIG_YAML,
+    GATEWAY_ENV,
+    GATEWAY_GROUP,
+    LITELLM_UNIT,
+    PRISTINE_CONFIG,
+    STATE_FILE,
+    UNITS,
+    WRAPPER_UNIT,
+    Layout,
+    cache_drop_in,
+    database_drop_in,
+    redis_drop_in,
+)
+from hx_gateway_db.settings.answers import from_host
+from hx_gateway_db.settings.values import Cache, Settings, redis_use
+from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.transaction.changes import Changes, FileChange, Group
+from hx_gateway_db.transaction.folders import exists
+from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
+from hx_gateway_db.wiring.diff import unified
+from hx_gateway_db.wiring.provisioning import Made, is_ours, remembered
+from hx_gateway_db.wiring.wanted import (
+    left_behind,
+    stripped,
+    unwired_config,
+    wired_cache_drop_in,
+    wired_config,
+    wired_database_drop_in,
+    wired_gateway_env,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done. `restart` names the units whose inputs change; `notes` are for people.
+
+    `config_left`: LiteLLM's configuration can't be made one for a gateway without a database.
+    """
+
+    layout: Layout
+    changes: Changes = field(repr=False)
+    restart: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    state: State | None = None
+    config_left: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether the host is already as it shall be."""
+        return not self.changes.files and not self.restart
+
+    def diff(self) -> str:
+        """The changes as a unified diff without context, secrets redacted."""
+        return "".join(unified(change) for change in self.changes.files)
+
+
+def plan_apply(
+    settings: Settings,
+    host: Host,
+    moved_from: Host | None = None,
+    made: Made | None = None,
+    prisma: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan that wires `host` as `settings` say.
+
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes.
+    `made` is what this run has made on the host's own servers, `prisma` the environment
+    that LiteLLM needs for a client that it has prepared.
+    Raises Refused when a file can't be edited safely.
+    """
+    layout = host.layout
+    previous = host.state
+    present = moved_from or host
+    for path, distrust in host.distrusted.items():
+        if path != layout.gateway_env:
+            raise Refused(distrust.sentence)
+    group = None
+    # A tree without /etc/group is no system that could have one.
+    if host.group is None and host.groups and os.geteuid() == 0:
+        group = Group(GATEWAY_GROUP, free_system_group_id(host))
+    env = wired_gateway_env(settings, host, present, host.group if group is None else group.gid)
+    edits = [
+        env,
+        wired_database_drop_in(LITELLM_UNIT, host, present, prisma),
+        wired_database_drop_in(WRAPPER_UNIT, host, present),
+        wired_cache_drop_in(settings.cache, host, present),
+    ]
+    ours = _kept(host, settings, made or Made())
+    notes: list[str] = []
+    config, origin = wired_config(settings, host)
+    if config is None:
+        notes.append(
+            f"{layout.config_yaml} is not there: when LiteLLM's configuration is in place,"
+            " run 'hx-gateway-db apply' again."
+        )
+    else:
+        # A machine that dies in between must come up with a LiteLLM that starts: it does not
+        # with a cache in config.yaml and no REDIS_URL.
+        edits.insert(len(edits) if redis_use(settings).any else 0, config)
+    notes += [sentence for edit in edits for sentence in edit.said]
+    changes = [edit.change for edit in edits]
+    changes += _redis_drop_ins(host, ours.redis_unit)
+    if moved_from:
+        changes += left_behind(moved_from)
+    changed = [change for change in changes if change.before != change.after]
+    restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+    env_text = env.change.after.content.decode() if env.change.after else ""
+    state = State(
+        wired=True,
+        gateway_env=layout.gateway_env,
+        config=layout.config_yaml if origin else None,
+        config_sha256=origin.left_sha256 if origin else "",
+        folders=_made_folders(host, previous),
+        group=group.name if group else previous.group if previous else "",
+        local_database=ours.database,
+        local_port=ours.port,
+        redis_user=ours.redis_user,
+        redis_unit=ours.redis_unit,
+        transaction_buffer=settings.transaction_buffer,
+        left=host.left.after(
+            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
+        ),
+    )
+    gone = _emptied(changed)
+    changed += _state_changes(host, state, origin)
+    whole = Changes(tuple(changed), group, gone)
+    return Plan(layout, whole, _in_order(restart), tuple(notes), state)
+
+
+def editable(host: Host, refusal: Refused | None = None) -> Finding:
+    """What planning for `host` has found out about its files: whether they can be edited safely."""
+    where = str(host.layout.config_folder)
+    if refusal:
+        return Finding("files.edit", Level.FAILED, where, refusal.what, cure=refusal.cure)
+    return Finding("files.edit", Level.OK, where, f"the files in {where} can be edited safely")
+
+
+def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
+    """The plan that leaves a gateway without a database (the specification's rollback).
+
+    gateway.env stays: it is configuration (Debian policy 10.7.3), read back by a later install.
+    config.yaml stays as it is with `leave_config`, and where it can't be edited safely: its owner
+    must not be able to keep the package from being removed.
+    """
+    if host.state is None or not host.state.wired:
+        return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
+    config, origin, why_not = _unwired_config(host, leave_config)
+    changes = [config] if config else []
+    notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
+    notes += [host.problem] if host.problem else []
+    notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
+    for unit in UNITS:
+        path = database_drop_in(unit)
+        rendered = render.database_drop_in(host.layout)
+        changes.append(stripped(host, path, drop_in.DATABASE_LINES, rendered))
+    rendered = render.cache_drop_in(Cache())
+    changes.append(stripped(host, cache_drop_in(), drop_in.CACHE_LINES, rendered))
+    changes += _redis_drop_ins(host, "")
+    changed = [change for change in changes if change.before != change.after]
+    restart = {*affected_units(changed), *host.state.restart}
+    state = replace(
+        host.state,
+        wired=False,
+        config=host.layout.config_yaml if origin else None,
+        config_sha256=origin.left_sha256 if origin else "",
+        restart=(),
+        redis_unit="",
+        transaction_buffer=False,
+        left=_left_by_rollback(host),
+    )
+    changed += _state_changes(host, state, origin)
+    folders = _emptied(changed)
+    gone = config is None and host.state.config == host.layout.config_yaml
+    return Plan(
+        host.layout,
+        Changes(tuple(changed), None, folders),
+        _in_order(restart),
+        tuple(notes),
+        state,
+        config_left=gone or bool(why_not) or host.layout.config_yaml in host.unusable,
+    )
+
+
+def _unwired_config(host: Host, leave: bool) -> tuple[FileChange | None, Origin | None, str]:
+    """The change of config.yaml if there is one, its origin then, and why it can't be made."""
+    if leave:
+        return None, host.origin, "somebody changes it again and again."
+    if host.files[host.layout.config_yaml] is None:
+        return None, host.origin, ""
+    try:
+        return *unwired_config(host), ""
+    except Refused as refusal:
+        return None, host.origin, str(refusal)
+
+
+def _left_as_it_is(path: PurePosixPath, why: str) -> str:
+    """One line; the file is what the sentence `why` is about."""
+    subject = f"{path} "
+    why = f"it {why.removeprefix(subject)}" if why.startswith(subject) else why
+    why = why.removeprefix(f"{path}: ")
+    return f"{path} is left as it is: {why}"
+
+
+def remembering(plan: Plan, host: Host, units: tuple[str, ...]) -> Plan:
+    """The plan, remembering `units` as still running with what the files held before."""
+    if plan.state is None or plan.state.restart == units:
+        return plan
+    state = replace(plan.state, restart=units)
+    others = [change for change in plan.changes.files if change.path != STATE_FILE]
+    files = [*others, _state_file(host, state)]
+    changed = tuple(change for change in files if change.before != change.after)
+    return replace(plan, changes=replace(plan.changes, files=changed), state=state)
+
+
+def affected_units(changes: Iterable[FileChange]) -> list[str]:
+    """The units that read one of the files whose content changes."""
+    units = []
+    for change in changes:
+        content = change.after.content if change.after else None
+        if change.before is not None and change.before.content == content:
+            continue
+        unit = change.path.parent.name.removesuffix(".d")
+        if unit in UNITS:
+            units.append(unit)
+        elif change.path.name == GATEWAY_ENV:
+            units += [LITELLM_UNIT, WRAPPER_UNIT]
+        elif change.path.name == CONFIG_YAML:
+            units.append(LITELLM_UNIT)
+    return units
+
+
+def _kept(host: Host, settings: Settings, made: Made) -> Made:
+    """What we have made on this host, now and in earlier runs."""
+    before = host.state
+    if before is None:
+        return made
+    redis = settings.redis
+    user = made.redis_user or before.redis_user
+    used = redis is not None and is_ours(redis) and remembered(redis) == user
+    unit = made.redis_unit if made.redis_user else before.redis_unit
+    return Made(
+        database=made.database or before.local_database,
+        port=made.port or before.local_port,
+        redis_user=user,
+        redis_unit=unit if used else "",
+    )
+
+
+def _redis_drop_ins(host: Host, unit: str) -> list[FileChange]:
+    """Those of the Redis that has to be given our user again at its start, and had to before."""
+    earlier = host.state.redis_unit if host.state else ""
+    changes = []
+    for name in dict.fromkeys((unit, earlier)):
+        if name:
+            path = redis_drop_in(name)
+            before = host.files[path] if path in host.files else take(host.layout.root, path)
+            metadata = before.metadata if before else Metadata(os.geteuid(), os.getegid(), 0o644)
+            text = render.redis_user_drop_in("/usr/sbin/hx-gateway-db provision --local-redis")
+            after = FileImage(text.encode(), metadata) if name == unit else None
+            changes.append(FileChange(path, before, after))
+    return changes
+
+
+def _emptied(changes: Iterable[FileChange]) -> tuple[PurePosixPath, ...]:
+    """The drop-in folders that may have nothing left in them."""
+    parents = (change.path.parent for change in changes if change.after is None)
+    return tuple(parent for parent in parents if parent.suffix == ".d")
+
+
+def _state_changes(host: Host, state: State, origin: Origin | None) -> list[FileChange]:
+    before = host.files[PRISTINE_CONFIG]
+    after = FileImage(origin.pristine, _private()) if origin else None
+    files = [_state_file(host, state), FileChange(PRISTINE_CONFIG, before, after)]
+    return [change for change in files if change.before != change.after]
+
+
+def _state_file(host: Host, state: State) -> FileChange:
+    image = FileImage(dump(state).encode(), _private())
+    return FileChange(STATE_FILE, host.files[STATE_FILE], image)
+
+
+def _left_by_apply(settings: Settings, local_database: str, gateway_env: str) -> dict[str, str]:
+    # Of what no answer stands for, only what we want: the rest is an administrator's.
+    wanted = environment_files.values(render.gateway_env(settings))
+    ours = {
+        key: value for key, value in environment_files.values(gateway_env).items() if key in wanted
+    }
+    return tracked(from_host(settings, local_database), ours)
+
+
+def _left_by_rollback(host: Host) -> Left:
+    """gateway.env stays as it is; the cache and the spend buffer are off."""
+    values = host.values
+    off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
+    others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
+    return host.left.after(others, others | off) if host.settings else host.left
+
+
+def _private() -> Metadata:
+    return Metadata(os.geteuid(), os.getegid(), 0o600)
+
+
+def _made_folders(host: Host, previous: State | None) -> tuple[PurePosixPath, ...]:
+    # Deepest first, the order in which purge can remove them.
+    earlier = previous.folders if previous else ()
+    folder = host.layout.config_folder
+    parents = [path for path in (folder, *folder.parents) if path != PurePosixPath("/")]
+    missing = [path for path in parents if not exists(host.layout.root, path)]
+    return (*missing, *(path for path in earlier if path not in missing))
+
+
+def _in_order(units: set[str]) -> tuple[str, ...]:
+    return tuple(unit for unit in UNITS if unit in units)

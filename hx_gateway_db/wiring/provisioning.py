@@ -1,0 +1,126 @@
+"""What LiteLLM needs on the servers, made by whoever administers them: this machine's own servers
+as root can, others with an administrator's login; or the commands for an administrator."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hx_gateway_db.errors import Refused
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.progress import Progress
+from hx_gateway_db.settings.answers import LOCAL_HOST, administrators, database_choice
+from hx_gateway_db.settings.values import REDIS_USER, Redis, Settings
+
+_CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made on this machine's own servers, as the state file remembers it.
+
+    `port` is the database's. `redis_user` is a name and its server's port; `redis_unit` is the unit
+    of a Redis that forgets it when it ends.
+    """
+
+    database: str = ""
+    port: str = ""
+    redis_user: str = ""
+    redis_unit: str = ""
+
+
+def provision(settings: Settings, given: Mapping[str, str], host: Host, progress: Progress) -> Made:
+    """Make what the answers ask for: `DATABASE=local`, or an administrator's login to a server.
+
+    What is there already is used. Raises Refused with the reason.
+    """
+    made = Made()
+    if database_choice(given) == "local" or _written_elsewhere(given, host):
+        made = _locally(settings, host, progress)
+    logins = administrators(given)
+    if login := logins.get("postgres"):
+        from hx_gateway_db.postgres import administration as postgres_administration
+
+        for sentence in postgres_administration.provision_as(settings.postgres, login):
+            progress.say(f"{sentence[0].upper()}{sentence[1:]}.")
+    if settings.redis and (login := logins.get("redis")):
+        from hx_gateway_db.redis import administration as redis_administration
+
+        provisioned = redis_administration.provision_as(settings.redis, login, ours=False)
+        for sentence in provisioned.done:
+            progress.say(sentence)
+    return made
+
+
+def server_here(settings: Settings) -> bool:
+    """Whether a PostgreSQL server of this machine answers on its socket, where root makes roles."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_SECONDS)
+        # libpq's own choice on Debian.
+        path = f"/var/run/postgresql/.s.PGSQL.{settings.postgres.port}"
+        return connection.connect_ex(path) == 0
+
+
+def commands(settings: Settings) -> str:
+    """What an administrator of the servers has to run; it fits any version of them."""
+    from hx_gateway_db.postgres.script import sql
+
+    text = sql(settings.postgres, None)
+    if settings.redis is None or not settings.redis.user:
+        return text
+    from hx_gateway_db.redis import administration as redis_administration
+
+    return f"{text}\n{redis_administration.acl_commands(settings.redis, '')}"
+
+
+def restore_local_redis(host: Host) -> None:
+    """Make the local Redis user again, which Redis forgets when it ends. Raises Refused."""
+    from hx_gateway_db.redis import administration as redis_administration
+
+    if host.distrusted:
+        raise Refused(host.problem)
+    redis = host.settings.redis if host.settings else None
+    if redis is None or not _made_before(host, redis):
+        raise Refused("no user of this machine's Redis was made for the gateway.")
+    redis_administration.provision_local(redis, ours=True)
+
+
+def is_ours(redis: Redis) -> bool:
+    """Whether a login is that of the user which `DATABASE=local` makes on this machine."""
+    return redis.host == LOCAL_HOST and redis.user == REDIS_USER
+
+
+def remembered(redis: Redis) -> str:
+    """How the state file names a user of this machine's Redis."""
+    return f"{redis.user} {redis.port}"
+
+
+def _locally(settings: Settings, host: Host, progress: Progress) -> Made:
+    from hx_gateway_db.postgres import administration as postgres_administration
+
+    database, port = settings.postgres.database, str(settings.postgres.port)
+    progress.say(f"Making the role and database {database}.")
+    postgres_administration.provision(settings.postgres)
+    redis = settings.redis
+    if redis is None or not is_ours(redis):
+        return Made(database, port)
+    from hx_gateway_db.redis import administration as redis_administration
+
+    progress.say(f"Making the Redis user {redis.user}.")
+    ours = _made_before(host, redis)
+    if not redis_administration.provision_local(redis, ours=ours).ours:
+        return Made(database, port)
+    unit = redis_administration.persistence(redis).unit
+    return Made(database, port, remembered(redis), unit)
+
+
+def _written_elsewhere(given: Mapping[str, str], host: Host) -> bool:
+    """Whether a run without systemd wrote files for a database of this machine, as in a chroot.
+
+    The server that it was made on need not be this one.
+    """
+    waits = host.state is not None and host.state.restart != ()
+    return waits and not given and host.answers.get("DATABASE") == "local"
+
+
+def _made_before(host: Host, redis: Redis) -> bool:
+    return host.state is not None and host.state.redis_user == remembered(redis)
