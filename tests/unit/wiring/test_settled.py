@@ -24,7 +24,7 @@ from hx_gateway_db.wiring.apply import desired
 from hx_gateway_db.wiring.plan import plan_apply
 from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled, remember
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 STATE = str(STATE_FOLDER.relative_to("/"))
 CONFIG_FOLDER = "opt/HX-Infrastructure-/api-gateway/config/api-gateway"
 CONFIG, ENV = f"{CONFIG_FOLDER}/config.yaml", f"{CONFIG_FOLDER}/gateway.env"

@@ -299,7 +299,7 @@ def test_a_library_that_is_missing_is_named_with_the_cure(root: Path, tmp_path: 
     (tmp_path / "libraries").mkdir()
     missing = "raise ModuleNotFoundError('gone', name='jinja2')"
     (tmp_path / "libraries/jinja2.py").write_text(missing)
-    path = f"{tmp_path}/libraries:{Path(__file__).parents[2]}"
+    path = f"{tmp_path}/libraries:{Path(__file__).parents[3]}"
     done = subprocess.run(
         [sys.executable, "-m", "hx_gateway_db", "--root", str(root), "apply"],
         env={"PG_HOST": "db1", "PG_PASS": "p", "PYTHONPATH": path},

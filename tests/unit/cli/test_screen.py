@@ -16,7 +16,7 @@ from hx_gateway_db.cli.parser import main
 from hx_gateway_db.cli.screen import coloured, draws, wrapped
 from hx_gateway_db.findings import Finding, Level
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 CONFIG = "opt/HX-Infrastructure-/api-gateway/config/api-gateway/config.yaml"
 USER = "müller ☃"
 ANSWERS = f"PG_HOST=db1.example.org\nPG_PASS=geheim\nPG_USER={USER}\nREDIS=true\nCACHE=true\n"
