@@ -11,6 +11,9 @@ from hx_gateway_db.layout import UNITS
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.listeners import _process
 from tests.fake_postgres import make_certificate
+from tests.unit.tree import root, run
+
+__all__ = ["root", "run"]
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")

@@ -1,0 +1,194 @@
+"""A wiring on a tree of files: what apply, plan, rollback and recover leave there."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tree import (
+    ANSWERS,
+    CONFIG,
+    ENV,
+    ORIGINAL,
+    UNIT_FOLDERS,
+    Run,
+    snapshot,
+    what_the_host_has,
+)
+
+
+def test_apply_writes_the_files_of_the_specification(root: Path, run: Run) -> None:
+    status, out, _ = run("apply", answers=ANSWERS)
+    assert (status, "Files are written" in out) == (0, True)
+    env = (root / ENV).read_text().splitlines()
+    assert "DATABASE_URL=postgresql://hx_gateway:geh%40im%20%25@db1:5432/hx_gateway" in env
+    assert "REDIS_URL=redis://:rot@r1:6379/0" in env
+    assert "DISABLE_ADMIN_UI=true" in env
+    assert not any(line.startswith("LITELLM_REDIS_URL") for line in env)
+    assert stat.S_IMODE((root / ENV).stat().st_mode) == 0o640
+    for folder in UNIT_FOLDERS:
+        assert (root / folder / "30-db.conf").read_text() == (
+            f"[Service]\nEnvironmentFile=/{ENV}\n"
+        )
+        assert [path.name for path in (root / folder).iterdir()] == ["30-db.conf"]
+
+
+def test_config_yaml_gets_both_flags_and_no_other_byte_changes(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    text = (root / CONFIG).read_text()
+    assert text.count("disable_spend_logs: false\n") == 1
+    assert text.count("disable_error_logs: false\n") == 1
+    rest = [line for line in text.splitlines(keepends=True) if "disable_" not in line]
+    assert "".join(rest) == ORIGINAL
+    assert stat.S_IMODE((root / CONFIG).stat().st_mode) == 0o640
+
+
+def test_applying_again_changes_nothing(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    before = snapshot(root)
+    status, out, _ = run("apply")
+    assert (status, out) == (0, "Nothing to change: the gateway is wired as answered.\n")
+    assert snapshot(root) == before
+
+
+def test_an_answered_value_is_changed_and_the_others_kept(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS + "CACHE=true\nRATE_LIMIT=30\n")
+    run("apply", answers="PG_PASS=new\n")
+    status, out, _ = run("answers", "--json")
+    answers = json.loads(out)
+    assert status == 0
+    assert "new" not in out and "PG_PASS" not in answers
+    assert answers["RATE_LIMIT"] == "30"
+    assert ":new@db1" in (root / ENV).read_text()
+
+
+def test_rollback_leaves_both_flags_true_and_no_drop_in(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS + "CACHE=true\n")
+    status, out, _ = run("rollback")
+    assert (status, out) == (0, "The gateway is without a database again.\n")
+    text = (root / CONFIG).read_text()
+    flags = ("disable_spend_logs: true\n", "disable_error_logs: true\n")
+    assert all(text.count(flag) == 1 for flag in flags)
+    rest = [line for line in text.splitlines(keepends=True) if "disable_" not in line]
+    assert "".join(rest) == ORIGINAL
+    assert [str(path) for path in (root / "etc/systemd/system").iterdir()] == []
+    assert (root / ENV).exists()
+    assert run("rollback")[1] == "Nothing is wired: nothing to roll back.\n"
+
+
+def test_applying_after_a_rollback_takes_the_credentials_that_are_there(
+    root: Path, run: Run
+) -> None:
+    run("apply", answers=ANSWERS)
+    before = snapshot(root)
+    run("rollback")
+    assert run("apply")[0] == 0
+    assert snapshot(root) == before
+
+
+def test_another_base_moves_the_wiring_and_the_administrators_lines(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    env = root / ENV
+    env.write_text(env.read_text() + "LITELLM_SALT_KEY=s\n")
+    config = root / "srv/gateway/config/api-gateway/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(ORIGINAL)
+    assert run("apply", answers="BASE=/srv/gateway\n")[0] == 0
+    assert not env.exists()
+    assert (root / CONFIG).read_text() == ORIGINAL
+    assert "disable_spend_logs: false\n" in config.read_text()
+    moved = (config.parent / "gateway.env").read_text()
+    assert "LITELLM_SALT_KEY=s\n" in moved and "geh%40im" in moved
+    drop_in = root / UNIT_FOLDERS[1] / "30-db.conf"
+    assert "EnvironmentFile=/srv/gateway/config/api-gateway/gateway.env\n" in drop_in.read_text()
+
+
+def test_plan_shows_a_diff_without_secrets_and_changes_nothing(root: Path, run: Run) -> None:
+    before = snapshot(root)
+    status, out, _ = run("plan", answers=ANSWERS)
+    assert status == 0
+    assert "+DATABASE_URL=postgresql://hx_gateway:***@db1:5432/hx_gateway\n" in out
+    assert "+  disable_spend_logs: false\n" in out
+    assert "restart hx-litellm-gateway.service\n" in out
+    assert "geh" not in out and "sk-test-key" not in out
+    assert snapshot(root) == before
+    assert not (root / "var").exists()
+
+
+def test_a_changed_password_shows_in_the_plan_though_both_are_masked(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    _, out, _ = run("plan", answers="PG_PASS=other\n")
+    assert "-DATABASE_URL=postgresql://hx_gateway:***@" in out
+    assert "+DATABASE_URL=postgresql://hx_gateway:***@" in out
+    assert "other" not in out
+
+
+def test_without_config_yaml_the_rest_is_written_and_that_is_said(root: Path, run: Run) -> None:
+    (root / CONFIG).unlink()
+    status, _, err = run("apply", answers=ANSWERS)
+    assert status == 0
+    assert f"/{CONFIG} is not there" in err
+    assert (root / ENV).exists()
+
+
+def test_later_leaves_everything_as_it_is(root: Path, run: Run) -> None:
+    before = snapshot(root)
+    status, out, _ = run("apply", answers="DATABASE=later\n")
+    assert status == 0
+    assert "dpkg-reconfigure hx-gateway-db" in out
+    assert snapshot(root) == before
+
+
+def test_a_planted_link_is_refused(root: Path, run: Run, tmp_path: Path) -> None:
+    (root / CONFIG).unlink()
+    (root / CONFIG).symlink_to("/etc/passwd")
+    status, _, err = run("apply", answers=ANSWERS)
+    assert status == 3
+    assert "not a regular file" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners can only be given away by root")
+def test_gateway_env_belongs_to_the_group_of_the_tree(root: Path, run: Run) -> None:
+    (root / "etc").mkdir()
+    (root / "etc/group").write_text("root:x:0:\nhx-gateway:x:4321:\n")
+    run("apply", answers=ANSWERS)
+    status = (root / ENV).stat()
+    assert (status.st_uid, status.st_gid) == (0, 4321)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners can only be given away by root")
+def test_a_gateway_env_that_somebody_else_owns_is_not_believed(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    os.chown(root / ENV, 4321, 4321)
+    status, _, err = run("apply")
+    assert status == 3
+    assert "belongs to the user id 4321" in err and f"'chown root /{ENV}'" in err
+    assert run("rollback")[0] == 0
+
+
+def test_a_gateway_that_was_wired_by_hand_is_taken_over_without_a_changed_byte(
+    root: Path, run: Run
+) -> None:
+    """As the specification's steps 1 to 3 leave it, and an administrator's line."""
+    flags = "general_settings:\n  disable_spend_logs: false\n  disable_error_logs: false\n"
+    (root / CONFIG).write_text(ORIGINAL.replace("general_settings:\n", flags))
+    (root / ENV).write_text(
+        "DATABASE_URL=postgresql://me:geheim@db1:5432/mine\n"
+        "REDIS_URL=redis://:rot@r1:6379/0\n"
+        "OPENAI_API_KEY=x\n"
+        "DISABLE_ADMIN_UI=true\n"
+    )
+    (root / ENV).chmod(0o640)
+    for folder in UNIT_FOLDERS:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "30-db.conf").write_text(f"[Service]\nEnvironmentFile=/{ENV}\n")
+    before = snapshot(root)
+    assert what_the_host_has(run)["PG_USER"] == "me"
+    assert run("apply")[0] == 0
+    assert snapshot(root) == before
+    assert run("rollback")[0] == 0
+    assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()
+    assert (root / ENV).read_bytes() == before[ENV]
+    assert "disable_spend_logs: true\n" in (root / CONFIG).read_text()
