@@ -216,14 +216,14 @@ def _provision(options: Namespace, terminal: _Terminal) -> int:
 
 
 def _rollback(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring.apply import rollback
+    from hx_gateway_db.wiring.rollback import rollback
 
     _report(rollback(options.root, terminal), terminal)
     return 0
 
 
 def _recover(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring.apply import recover
+    from hx_gateway_db.wiring.recover import recover
 
     _report(recover(options.root, terminal), terminal)
     return 0

@@ -4,80 +4,107 @@ systemd calls LiteLLM's unit active the moment it is forked, so only the service
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from hx_gateway_db.gateway import http
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.progress import Progress
-from hx_gateway_db.systemd import units as services
-from hx_gateway_db.systemd.units import ServiceFailed, Unit
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.units import ServiceFailed, Unit, Units
 
-# LiteLLM's migrations on an empty database take most of it; a crash is noticed at once.
-_READY_SECONDS = 240.0
-# Some failures end a service only after it has answered; it has to stay up for this long.
-_STEADY_SECONDS = 12.0
-# Asking the service costs next to nothing, and nobody is served in between; asking systemd
-# starts a process.
+# Nobody is served in between, and asking the service costs next to nothing; asking systemd starts
+# a process.
 _ASK_SECONDS = 0.03
 _LOOK_SECONDS = 0.2
 
 
-def answers(name: str) -> bool:
-    """Whether the service of the unit `name` answers now; nobody else counts."""
-    with suppress(NotAnswering):
-        return http.health(name) == 200
-    return False
+class Clock(Protocol):
+    """The module time, as far as it is used here."""
+
+    def monotonic(self) -> float:
+        """Seconds from some moment on."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
 
 
-def answering() -> tuple[str, ...]:
-    """The units whose services answer now."""
-    return tuple(name for name in (LITELLM_UNIT, WRAPPER_UNIT) if answers(name))
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a unit has to become ready, and that it has to stay up then.
 
-
-def wait_until_ready(unit: Unit, progress: Progress) -> None:
-    """Wait until a unit answers.
-
-    Raises ServiceFailed as soon as it has crashed, or somebody else is on its port: LiteLLM is on
-    another one then.
+    LiteLLM's migrations on an empty database take most of the first; a crash is noticed at once.
+    Some failures end a service only after it has answered.
     """
-    started = looked = time.monotonic()
-    while not _ready(unit.name):
-        now = time.monotonic()
-        if now - looked >= _LOOK_SECONDS:
-            looked = now
-            if not _still_runs(unit):
-                raise ServiceFailed(f"{unit.name} ended while it was starting.", unit.name)
-            seconds = now - started
-            if seconds > _READY_SECONDS:
-                raise ServiceFailed(f"{unit.name} was not ready after {seconds:.0f} s.", unit.name)
-            progress.waiting(unit.name, seconds)
-        time.sleep(_ASK_SECONDS)
+
+    ready: float = 240.0
+    steady: float = 12.0
 
 
-def _ready(name: str) -> bool:
-    try:
-        return http.health(name) == 200
-    except HeldByAnother as error:
-        raise ServiceFailed(error.finding.sentence, name) from None
-    except NotAnswering:
-        pass
-    return False
+@dataclass(frozen=True)
+class Readiness:
+    """Asks the services of units, and waits for them. `health` is `http.health`."""
 
+    units: Units = units
+    health: Callable[[str], int] = http.health
+    clock: Clock = time
+    patience: Patience = field(default_factory=Patience)
 
-def watch(units: list[Unit], since: float, progress: Progress) -> None:
-    """See that units stay up that came up at `since` (time.monotonic()).
+    def answers(self, name: str) -> bool:
+        """Whether the service of the unit `name` answers now; nobody else counts."""
+        with suppress(NotAnswering):
+            return self.health(name) == 200
+        return False
 
-    Raises ServiceFailed as soon as one does not.
-    """
-    while (seconds := time.monotonic() - since) < _STEADY_SECONDS:
-        for unit in units:
-            if not _still_runs(unit):
-                raise ServiceFailed(f"{unit.name} came up and ended again.", unit.name)
-        progress.waiting(f"{units[0].name} to stay up", seconds)
-        time.sleep(_LOOK_SECONDS)
+    def answering(self) -> tuple[str, ...]:
+        """The units whose services answer now."""
+        return tuple(name for name in (LITELLM_UNIT, WRAPPER_UNIT) if self.answers(name))
 
+    def wait_until_ready(self, unit: Unit, progress: Progress) -> None:
+        """Wait until a unit answers.
 
-def _still_runs(unit: Unit) -> bool:
-    now = services.unit(unit.name)
-    return now.invocation == unit.invocation and now.running
+        Raises ServiceFailed as soon as it has crashed, or somebody else is on its port: LiteLLM is
+        on another one then.
+        """
+        started = looked = self.clock.monotonic()
+        while not self._ready(unit.name):
+            now = self.clock.monotonic()
+            if now - looked >= _LOOK_SECONDS:
+                looked = now
+                if not self._still_runs(unit):
+                    raise ServiceFailed(f"{unit.name} ended while it was starting.", unit.name)
+                seconds = now - started
+                if seconds > self.patience.ready:
+                    raise ServiceFailed(
+                        f"{unit.name} was not ready after {seconds:.0f} s.", unit.name
+                    )
+                progress.waiting(unit.name, seconds)
+            self.clock.sleep(_ASK_SECONDS)
+
+    def watch(self, restarted: list[Unit], since: float, progress: Progress) -> None:
+        """See that units stay up that came up at `since` (the clock's monotonic()).
+
+        Raises ServiceFailed as soon as one does not.
+        """
+        while (seconds := self.clock.monotonic() - since) < self.patience.steady:
+            for unit in restarted:
+                if not self._still_runs(unit):
+                    raise ServiceFailed(f"{unit.name} came up and ended again.", unit.name)
+            progress.waiting(f"{restarted[0].name} to stay up", seconds)
+            self.clock.sleep(_LOOK_SECONDS)
+
+    def _ready(self, name: str) -> bool:
+        try:
+            return self.health(name) == 200
+        except HeldByAnother as error:
+            raise ServiceFailed(error.finding.sentence, name) from None
+        except NotAnswering:
+            pass
+        return False
+
+    def _still_runs(self, unit: Unit) -> bool:
+        now = self.units.unit(unit.name)
+        return now.invocation == unit.invocation and now.running

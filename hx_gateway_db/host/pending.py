@@ -4,9 +4,10 @@ systemd ran where it wrote the files, as in a chroot."""
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import STATE_FILE
 from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.units import Units
 
 
-def pending(host: Host, name: str) -> bool:
+def pending(host: Host, name: str, units: Units = units) -> bool:
     """Whether a unit still runs with what the files held before.
 
     It does not when it was started since, at boot say. Raises ServiceFailed.

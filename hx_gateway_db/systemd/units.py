@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hx_gateway_db.errors import RolledBack
 from hx_gateway_db.layout import SYSTEMD_RUNS
@@ -77,6 +78,31 @@ class Unit:
         if not self.present:
             return f"{self.name} is not installed: its drop-in waits for it."
         return f"{self.name} is stopped: left stopped; start it with 'systemctl start {self.name}'."
+
+
+class Units(Protocol):
+    """What a change of the gateway asks of systemd: the functions of this module."""
+
+    def available(self) -> bool:
+        """See `available`."""
+
+    def unit(self, name: str) -> Unit:
+        """See `unit`."""
+
+    def daemon_reload(self) -> None:
+        """See `daemon_reload`."""
+
+    def restart(self, name: str) -> Unit:
+        """See `restart`."""
+
+    def policy_forbids(self, name: str) -> bool:
+        """See `policy_forbids`."""
+
+    def started_since(self, name: str, moment: float) -> bool:
+        """See `started_since`."""
+
+    def journal(self, name: str) -> str:
+        """See `journal`."""
 
 
 def available() -> bool:

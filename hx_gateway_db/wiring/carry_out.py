@@ -1,25 +1,21 @@
 """A plan being carried out: files, services and proof in their order, or everything put back."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hx_gateway_db.checks.preflight import check_servers
 from hx_gateway_db.errors import CheckFailed, HxError, NotRolledBack, Refused, RolledBack
 from hx_gateway_db.gateway.http import ProofFailed
-from hx_gateway_db.gateway.readiness import answering, answers, wait_until_ready, watch
 from hx_gateway_db.host.host import Host, read_host
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.redaction import said_lines
 from hx_gateway_db.settings.values import Settings
-from hx_gateway_db.systemd import units as services
 from hx_gateway_db.systemd.units import ServiceFailed, Unit
 from hx_gateway_db.transaction.transaction import Transaction, Undone
-from hx_gateway_db.wiring import startable
 from hx_gateway_db.wiring.interruption import held_back, let_through, only_note_signals
+from hx_gateway_db.wiring.outside import Outside
 from hx_gateway_db.wiring.plan import Plan, affected_units, remembering
 from hx_gateway_db.wiring.take_back import take_back
 
@@ -42,6 +38,7 @@ class Run:
     plan: Plan
     settings: Settings | None
     progress: Progress
+    outside: Outside
     online: bool
     served: tuple[str, ...]
     pending: tuple[str, ...]
@@ -74,15 +71,15 @@ class Run:
             self._restart()
             self._prove()
             if self.up:
-                watch(self.up, self.up_since, self.progress)
+                self.outside.readiness.watch(self.up, self.up_since, self.progress)
 
     def _restart(self) -> None:
-        services.daemon_reload()
+        self.outside.units.daemon_reload()
         if self.settings and not self.anyway:
             # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
-            check_servers(self.settings)
+            self.outside.check_servers(self.settings)
         for name in self.plan.restart:
-            unit = services.unit(name)
+            unit = self.outside.units.unit(name)
             if not unit.wanted:
                 self.progress.say(unit.why_left_alone())
             elif name in self.pending:
@@ -99,29 +96,27 @@ class Run:
                 self._restart_unit(name)
 
     def _restart_unit(self, name: str) -> None:
-        started = time.monotonic()
+        clock = self.outside.readiness.clock
+        started = clock.monotonic()
         if self.settings is None and name not in self.served:
             # A gateway that is broken already must not keep the package from being removed.
-            _restart_broken(name, self.progress)
+            _restart_broken(name, self.progress, self.outside)
             return
-        unit = services.restart(name)
-        wait_until_ready(unit, self.progress)
-        self.up_since = self.up_since or time.monotonic()
+        unit = self.outside.units.restart(name)
+        self.outside.readiness.wait_until_ready(unit, self.progress)
+        self.up_since = self.up_since or clock.monotonic()
         self.up.append(unit)
-        self.progress.say(f"{name} is up again ({time.monotonic() - started:.1f} s).")
+        self.progress.say(f"{name} is up again ({clock.monotonic() - started:.1f} s).")
 
     def _prove(self) -> None:
         if self.settings is None or LITELLM_UNIT in self.pending:
             return
-        if not services.unit(LITELLM_UNIT).running:
+        if not self.outside.units.unit(LITELLM_UNIT).running:
             self.progress.say(f"{LITELLM_UNIT} does not run: the proof was skipped.")
             return
-        # Its PostgreSQL library is nothing that a rollback should need.
-        from hx_gateway_db.gateway.proof import prove
-
         layout = self.host.layout
         config = read_host(layout.root, layout.base).files[layout.config_yaml]
-        for line in prove(self.settings, config.content if config else b""):
+        for line in self.outside.prove(self.settings, config.content if config else b""):
             self.progress.say(line)
 
     def _put_back(self, transaction: Transaction, error: BaseException) -> None:
@@ -131,11 +126,11 @@ class Run:
         reason = "\n".join(said_lines(str(error), self._secrets(), most=_LONGEST))
         culprit = _culprit(error)
         if culprit in self.restarted:
-            reason += _last_words(culprit, self._secrets())
+            reason += self._last_words(culprit)
         trouble = ""
         if self.online:
-            trouble = restart_as_before(self.restarted, self.served, self.progress)
-        down = [name for name in self.served if not answers(name)]
+            trouble = restart_as_before(self.restarted, self.served, self.progress, self.outside)
+        down = [name for name in self.served if not self.outside.readiness.answers(name)]
         way_out = self._way_out(down or [culprit])
         if down:
             raise NotRolledBack(
@@ -164,6 +159,13 @@ class Run:
             " stopped on purpose is left alone."
         )
 
+    def _last_words(self, name: str) -> str:
+        try:
+            lines = said_lines(self.outside.units.journal(name), self._secrets())
+            return "\n".join([f"\n{name} said last:", *(f"  {line}" for line in lines)])
+        except ServiceFailed:
+            return ""
+
     def _secrets(self) -> tuple[str, ...]:
         before = self.host.settings.secrets if self.host.settings else ()
         return (*before, *(self.settings.secrets if self.settings else ()))
@@ -174,39 +176,43 @@ def new_run(
     plan: Plan,
     settings: Settings | None,
     progress: Progress,
+    outside: Outside,
     anyway: bool = False,
 ) -> Run:
     """The run of a plan on the host as it is now; `settings` is None for a rollback.
 
     Raises Refused when systemd does not say what the units do.
     """
-    online = live(host) and bool(plan.restart)
-    served = answering() if online else ()
+    units = outside.units
+    online = outside.live(host.layout.root) and bool(plan.restart)
+    served = outside.readiness.answering() if online else ()
     try:
         if online:
-            plan = replace(plan, restart=_outdated(host, plan, served))
+            plan = replace(plan, restart=_outdated(host, plan, served, outside))
         forbidden = tuple(
             name
             for name in plan.restart
-            if online and services.unit(name).wanted and services.policy_forbids(name)
+            if online and units.unit(name).wanted and units.policy_forbids(name)
         )
-        spared = _spared(plan, served) if online and settings is None else {}
+        spared = _spared(plan, served, outside) if online and settings is None else {}
     except ServiceFailed as failure:
         raise Refused(f"{failure} Nothing was changed.") from None
     left = (*forbidden, *(name for name in spared if name not in forbidden))
     # Without systemd, it is remembered that the units have to be restarted, and the wiring proven.
     plan = remembering(plan, host, left if online or settings is None else plan.restart)
-    return Run(host, plan, settings, progress, online, served, forbidden, anyway, spared)
+    return Run(host, plan, settings, progress, outside, online, served, forbidden, anyway, spared)
 
 
-def restart_as_before(names: Sequence[str], served: tuple[str, ...], progress: Progress) -> str:
+def restart_as_before(
+    names: Sequence[str], served: tuple[str, ...], progress: Progress, outside: Outside
+) -> str:
     """Restart units whose files are back, each whatever becomes of the others.
 
     Waits for those that `served`. Returns what went wrong, in sentences.
     """
     trouble: list[str] = []
-    steps: list[Callable[[], None]] = [services.daemon_reload]
-    steps += [partial(_revive, name, served, progress) for name in names]
+    steps: list[Callable[[], None]] = [outside.units.daemon_reload]
+    steps += [partial(_revive, name, served, progress, outside) for name in names]
     for step in steps:
         try:
             step()
@@ -215,51 +221,46 @@ def restart_as_before(names: Sequence[str], served: tuple[str, ...], progress: P
     return " ".join(trouble)
 
 
-def _revive(name: str, served: tuple[str, ...], progress: Progress) -> None:
+def _revive(name: str, served: tuple[str, ...], progress: Progress, outside: Outside) -> None:
     if name in served:
-        wait_until_ready(services.restart(name), progress)
+        outside.readiness.wait_until_ready(outside.units.restart(name), progress)
     else:
-        _restart_broken(name, progress)
+        _restart_broken(name, progress, outside)
 
 
-def _restart_broken(name: str, progress: Progress) -> None:
+def _restart_broken(name: str, progress: Progress, outside: Outside) -> None:
     try:
-        services.restart(name)
+        outside.units.restart(name)
         progress.say(f"{name} is restarted; it did not answer before.")
     except ServiceFailed as error:
         progress.say(f"{error} It did not answer before either.")
 
 
-def _outdated(host: Host, plan: Plan, served: tuple[str, ...]) -> tuple[str, ...]:
+def _outdated(host: Host, plan: Plan, served: tuple[str, ...], outside: Outside) -> tuple[str, ...]:
     """The units of a plan that don't serve with its files yet."""
     changing = affected_units(plan.changes.files)
     return tuple(
         name
         for name in plan.restart
-        if name in changing or name not in served or pending(host, name)
+        if name in changing or name not in served or pending(host, name, outside.units)
     )
 
 
-def _spared(plan: Plan, served: tuple[str, ...]) -> dict[str, str]:
+def _spared(plan: Plan, served: tuple[str, ...], outside: Outside) -> dict[str, str]:
     """The units that serve and would not come up again as a rollback leaves them, and why.
 
     Left running, they go on serving; and who can make one fail can't keep us from being removed.
     """
     spared = {}
     for name in plan.restart:
-        if name not in served or not services.unit(name).wanted:
+        if name not in served or not outside.units.unit(name).wanted:
             continue
-        why = startable.obstacle(name)
+        why = outside.obstacle(name)
         if not why and plan.config_left and name == LITELLM_UNIT:
             why = f"it might not start with {plan.layout.config_yaml} as that is"
         if why:
             spared[name] = why
     return spared
-
-
-def live(host: Host) -> bool:
-    """Whether this is a running system, whose units can be restarted."""
-    return host.layout.live and services.available()
 
 
 def on_edits(undone: Undone) -> Iterator[str]:
@@ -275,11 +276,3 @@ def _culprit(error: BaseException) -> str:
     if isinstance(error, ProofFailed):
         return WRAPPER_UNIT if error.port == WRAPPER_PORT else LITELLM_UNIT
     return error.unit if isinstance(error, ServiceFailed) else ""
-
-
-def _last_words(name: str, secrets: tuple[str, ...]) -> str:
-    try:
-        lines = said_lines(services.journal(name), secrets)
-        return "\n".join([f"\n{name} said last:", *(f"  {line}" for line in lines)])
-    except ServiceFailed:
-        return ""

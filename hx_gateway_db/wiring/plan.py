@@ -1,7 +1,7 @@
 """Settings and what the host has now, to the list of changes that lead from one to the other."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -35,6 +35,7 @@ from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
 from hx_gateway_db.wiring.diff import unified
 from hx_gateway_db.wiring.provisioning import Made, is_ours, remembered
 from hx_gateway_db.wiring.wanted import (
+    Edit,
     left_behind,
     stripped,
     unwired_config,
@@ -58,6 +59,24 @@ class Plan:
     notes: tuple[str, ...] = ()
     state: State | None = None
     config_left: bool = False
+    draft: "_Draft | None" = field(default=None, repr=False)
+
+    def with_made(self, made: Made) -> "Plan":
+        """The plan of an apply, remembering what was made on the host's own servers for it."""
+        return self._redrawn(lambda draft: replace(draft, made=made))
+
+    def with_prisma(self, environment: Mapping[str, str]) -> "Plan":
+        """The same with the environment that LiteLLM needs for a client that was prepared."""
+        return self._redrawn(lambda draft: replace(draft, prisma=environment))
+
+    def with_settings(self, settings: Settings) -> "Plan":
+        """The same for settings that hold what was left to be found out about the servers."""
+        return self._redrawn(lambda draft: replace(draft, settings=settings))
+
+    def _redrawn(self, change: Callable[["_Draft"], "_Draft"]) -> "Plan":
+        assert self.draft
+        changed = change(self.draft)
+        return self if changed == self.draft else changed.plan()
 
     @property
     def empty(self) -> bool:
@@ -69,77 +88,90 @@ class Plan:
         return "".join(unified(change) for change in self.changes.files)
 
 
-def plan_apply(
-    settings: Settings,
-    host: Host,
-    moved_from: Host | None = None,
-    made: Made | None = None,
-    prisma: Mapping[str, str] | None = None,
-) -> Plan:
+def plan_apply(settings: Settings, host: Host, moved_from: Host | None = None) -> Plan:
     """The plan that wires `host` as `settings` say.
 
     `moved_from` is the host as it is wired now when BASE changes: what is there goes.
-    `made` is what this run has made on the host's own servers, `prisma` the environment
-    that LiteLLM needs for a client that it has prepared.
     Raises Refused when a file can't be edited safely.
     """
-    layout = host.layout
-    previous = host.state
-    present = moved_from or host
     for path, distrust in host.distrusted.items():
-        if path != layout.gateway_env:
+        if path != host.layout.gateway_env:
             raise Refused(distrust.sentence)
-    group = None
-    # A tree without /etc/group is no system that could have one.
-    if host.group is None and host.groups and os.geteuid() == 0:
-        group = Group(GATEWAY_GROUP, free_system_group_id(host))
-    env = wired_gateway_env(settings, host, present, host.group if group is None else group.gid)
-    edits = [
-        env,
-        wired_database_drop_in(LITELLM_UNIT, host, present, prisma),
-        wired_database_drop_in(WRAPPER_UNIT, host, present),
-        wired_cache_drop_in(settings.cache, host, present),
-    ]
-    ours = _kept(host, settings, made or Made())
-    notes: list[str] = []
     config, origin = wired_config(settings, host)
-    if config is None:
-        notes.append(
-            f"{layout.config_yaml} is not there: when LiteLLM's configuration is in place,"
-            " run 'hx-gateway-db apply' again."
+    return _Draft(settings, host, moved_from, config, origin).plan()
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a plan to wire a host is made of, to which a run adds what it makes and finds out.
+
+    `config` is the edit of config.yaml if that is there, `origin` where it comes from then.
+    """
+
+    settings: Settings
+    host: Host
+    moved_from: Host | None
+    config: Edit | None
+    origin: Origin | None
+    made: Made = field(default_factory=Made)
+    prisma: Mapping[str, str] | None = None
+
+    def plan(self) -> Plan:
+        """The plan as far as it is known now. Raises Refused."""
+        settings, host, present = self.settings, self.host, self.moved_from or self.host
+        layout, previous = host.layout, host.state
+        group = None
+        # A tree without /etc/group is no system that could have one.
+        if host.group is None and host.groups and os.geteuid() == 0:
+            group = Group(GATEWAY_GROUP, free_system_group_id(host))
+        gid = host.group if group is None else group.gid
+        env = wired_gateway_env(settings, host, present, gid)
+        edits = [
+            env,
+            wired_database_drop_in(LITELLM_UNIT, host, present, self.prisma),
+            wired_database_drop_in(WRAPPER_UNIT, host, present),
+            wired_cache_drop_in(settings.cache, host, present),
+        ]
+        ours = _kept(host, settings, self.made)
+        notes: list[str] = []
+        if self.config is None:
+            notes.append(
+                f"{layout.config_yaml} is not there: when LiteLLM's configuration is in place,"
+                " run 'hx-gateway-db apply' again."
+            )
+        else:
+            # A machine that dies in between must come up with a LiteLLM that starts: it does not
+            # with a cache in config.yaml and no REDIS_URL.
+            edits.insert(len(edits) if redis_use(settings).any else 0, self.config)
+        notes += [sentence for edit in edits for sentence in edit.said]
+        changes = [edit.change for edit in edits]
+        changes += _redis_drop_ins(host, ours.redis_unit)
+        if self.moved_from:
+            changes += left_behind(self.moved_from)
+        changed = [change for change in changes if change.before != change.after]
+        restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+        env_text = env.change.after.content.decode() if env.change.after else ""
+        state = State(
+            wired=True,
+            gateway_env=layout.gateway_env,
+            config=layout.config_yaml if self.origin else None,
+            config_sha256=self.origin.left_sha256 if self.origin else "",
+            folders=_made_folders(host, previous),
+            group=group.name if group else previous.group if previous else "",
+            local_database=ours.database,
+            local_port=ours.port,
+            redis_user=ours.redis_user,
+            redis_unit=ours.redis_unit,
+            transaction_buffer=settings.transaction_buffer,
+            left=host.left.after(
+                present.values if previous else {},
+                _left_by_apply(settings, ours.database, env_text),
+            ),
         )
-    else:
-        # A machine that dies in between must come up with a LiteLLM that starts: it does not
-        # with a cache in config.yaml and no REDIS_URL.
-        edits.insert(len(edits) if redis_use(settings).any else 0, config)
-    notes += [sentence for edit in edits for sentence in edit.said]
-    changes = [edit.change for edit in edits]
-    changes += _redis_drop_ins(host, ours.redis_unit)
-    if moved_from:
-        changes += left_behind(moved_from)
-    changed = [change for change in changes if change.before != change.after]
-    restart = set(affected_units(changed)) | set(previous.restart if previous else ())
-    env_text = env.change.after.content.decode() if env.change.after else ""
-    state = State(
-        wired=True,
-        gateway_env=layout.gateway_env,
-        config=layout.config_yaml if origin else None,
-        config_sha256=origin.left_sha256 if origin else "",
-        folders=_made_folders(host, previous),
-        group=group.name if group else previous.group if previous else "",
-        local_database=ours.database,
-        local_port=ours.port,
-        redis_user=ours.redis_user,
-        redis_unit=ours.redis_unit,
-        transaction_buffer=settings.transaction_buffer,
-        left=host.left.after(
-            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
-        ),
-    )
-    gone = _emptied(changed)
-    changed += _state_changes(host, state, origin)
-    whole = Changes(tuple(changed), group, gone)
-    return Plan(layout, whole, _in_order(restart), tuple(notes), state)
+        gone = _emptied(changed)
+        changed += _state_changes(host, state, self.origin)
+        whole = Changes(tuple(changed), group, gone)
+        return Plan(layout, whole, _in_order(restart), tuple(notes), state, draft=self)
 
 
 def editable(host: Host, refusal: Refused | None = None) -> Finding:

@@ -15,6 +15,7 @@ from hx_gateway_db.checks.preflight import Inspection
 from hx_gateway_db.cli.parser import main
 from hx_gateway_db.cli.screen import coloured, draws, wrapped
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.wiring.outside import Outside
 
 PROJECT = Path(__file__).resolve().parents[3]
 CONFIG = "opt/HX-Infrastructure-/api-gateway/config/api-gateway/config.yaml"
@@ -215,7 +216,8 @@ def test_check_ends_with_what_needs_attention(
 ) -> None:
     from hx_gateway_db.wiring import apply
 
-    monkeypatch.setattr(apply, "inspect", lambda *_: Inspection(FINDINGS))
+    outside = Outside(inspect=lambda *_: Inspection(FINDINGS))
+    monkeypatch.setattr(apply, "REAL", outside)
     assert main(["check", "--answers", str(root / "answers")]) == 6
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["ok", "skipped", "warning", "failed"]

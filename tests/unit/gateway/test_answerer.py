@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.findings import Level
-from hx_gateway_db.gateway import answerer, http, proof, readiness
+from hx_gateway_db.gateway import answerer, http, proof
 from hx_gateway_db.gateway.answerer import (
     NotTheUnit,
     Stranger,
@@ -23,6 +23,7 @@ from hx_gateway_db.gateway.answerer import (
     see_again,
 )
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering, ProofFailed
+from hx_gateway_db.gateway.readiness import Readiness
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.systemd import listeners, units
@@ -106,8 +107,8 @@ def test_an_answer_of_a_stranger_is_none(
     for module in (http, proof):
         monkeypatch.setattr(module, "LITELLM_PORT", port)
     monkeypatch.setattr(http, "WRAPPER_PORT", port)
-    assert [readiness.answers(name) for name in UNITS] == [False, False]
-    assert readiness.answering() == ()
+    assert [Readiness().answers(name) for name in UNITS] == [False, False]
+    assert Readiness().answering() == ()
     assert not http.open_to_all()
     assert "held by another program" in http.database_state()
     found = proof.readiness({})
@@ -133,7 +134,7 @@ def test_a_wait_ends_at_once_when_a_stranger_has_the_port(
     monkeypatch.setattr(http, "LITELLM_PORT", stranger[0])
     unit = Unit(LITELLM_UNIT, "loaded", "active", "running", 7, "x")
     with pytest.raises(ServiceFailed, match=f"process {stranger[1].pid}") as failed:
-        readiness.wait_until_ready(unit, Silent())
+        Readiness().wait_until_ready(unit, Silent())
     assert failed.value.unit == LITELLM_UNIT
 
 

@@ -1,0 +1,48 @@
+"""What a change of the gateway meets outside of files; a test hands in another."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hx_gateway_db.checks import preflight
+from hx_gateway_db.checks.preflight import Inspection
+from hx_gateway_db.findings import Finding
+from hx_gateway_db.gateway.readiness import Readiness
+from hx_gateway_db.host.host import Host
+from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd import units
+from hx_gateway_db.systemd.units import Units
+from hx_gateway_db.wiring import startable
+
+
+def _prove(settings: Settings, config: bytes) -> list[str]:
+    # Its PostgreSQL library is nothing that a rollback should need.
+    from hx_gateway_db.gateway.proof import prove
+
+    return prove(settings, config)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """systemd, the services, the servers.
+
+    `system` is the root of the system that systemd runs. The functions are those of
+    `preflight`, `proof` and `startable` with their names.
+    """
+
+    units: Units = units
+    readiness: Readiness = field(default_factory=Readiness)
+    inspect: Callable[[Host, Settings, Finding, Mapping[str, str] | None], Inspection] = (
+        preflight.inspect
+    )
+    check_servers: Callable[[Settings], None] = preflight.check_servers
+    prove: Callable[[Settings, bytes], list[str]] = _prove
+    obstacle: Callable[[str], str] = startable.obstacle
+    system: Path = Path("/")
+
+    def live(self, root: Path) -> bool:
+        """Whether `root` is a running system, whose units can be restarted."""
+        return root == self.system and self.units.available()
+
+
+REAL = Outside()
