@@ -259,21 +259,21 @@ def remembering(plan: Plan, host: Host, units: tuple[str, ...]) -> Plan:
     return replace(plan, changes=replace(plan.changes, files=changed), state=state)
 
 
-def affected_units(changes: Iterable[FileChange]) -> list[str]:
-    """The units that read one of the files whose content changes."""
-    units = []
+def affected_units(changes: Iterable[FileChange]) -> tuple[str, ...]:
+    """The units that read one of the files whose content changes, LiteLLM's first."""
+    units: set[str] = set()
     for change in changes:
         content = change.after.content if change.after else None
         if change.before is not None and change.before.content == content:
             continue
         unit = change.path.parent.name.removesuffix(".d")
         if unit in UNITS:
-            units.append(unit)
+            units.add(unit)
         elif change.path.name == GATEWAY_ENV:
-            units += [LITELLM_UNIT, WRAPPER_UNIT]
+            units |= {LITELLM_UNIT, WRAPPER_UNIT}
         elif change.path.name == CONFIG_YAML:
-            units.append(LITELLM_UNIT)
-    return units
+            units.add(LITELLM_UNIT)
+    return _in_order(units)
 
 
 def _kept(host: Host, settings: Settings, made: Made) -> Made:

@@ -67,10 +67,10 @@ def undo_interrupted(root: Path, progress: Progress, outside: Outside) -> Recove
 
 
 def _restart_recovered(
-    units: list[str], served: tuple[str, ...], progress: Progress, outside: Outside
+    units: tuple[str, ...], served: tuple[str, ...], progress: Progress, outside: Outside
 ) -> Recovery:
     try:
-        wanted = [name for name in units if outside.units.unit(name).wanted]
+        wanted = tuple(name for name in units if outside.units.unit(name).wanted)
         trouble = restart_as_before(wanted, served, progress, outside)
     except ServiceFailed as error:
         wanted, trouble = units, str(error)

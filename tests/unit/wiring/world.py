@@ -1,0 +1,169 @@
+"""A host as a tree of files, with units, services and a clock that do what a test wants of them.
+
+What a unit does when it is started depends on the files that it finds then, as on a real host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hx_gateway_db.checks.preflight import Inspection
+from hx_gateway_db.errors import CheckFailed
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
+from hx_gateway_db.gateway.readiness import Patience, Readiness
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
+from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd.units import ServiceFailed, Unit
+from hx_gateway_db.wiring.outside import Outside
+from tests.unit.tree import snapshot
+
+# What becomes of a unit that is started with files other than those of before.
+EXITS, HANGS, ENDS_LATE, REFUSES = "exits", "hangs", "ends late", "can't be started"
+LATE = 5.0  # seconds after it has answered
+
+
+@dataclass
+class Simulated:
+    """One unit: how it is before, and how it behaves when it is started."""
+
+    name: str
+    load: str = "loaded"
+    active: str = "active"
+    serves: bool = True
+    with_new_files: str = ""
+    with_old_files: str = ""
+    started: int = 0
+    ends_at: float = float("inf")
+
+
+@dataclass
+class World:
+    """The host at `root`; `log` has what was asked of systemd, in order."""
+
+    root: Path
+    now: float = 1000.0
+    log: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    litellm: Simulated = field(default_factory=lambda: Simulated(LITELLM_UNIT))
+    wrapper: Simulated = field(default_factory=lambda: Simulated(WRAPPER_UNIT))
+    forbidden: tuple[str, ...] = ()
+    obstacles: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    gone: str = ""
+    unproven: str = ""
+    during: dict[str, Callable[[], None]] = field(default_factory=dict)
+    before: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.before = snapshot(self.root)
+
+    @property
+    def outside(self) -> Outside:
+        return Outside(
+            units=self,
+            readiness=Readiness(self, self.health, self, Patience()),
+            inspect=lambda *_: Inspection(self.findings),
+            check_servers=self.check_servers,
+            prove=self.prove,
+            obstacle=lambda name: self.obstacles.get(name, ""),
+            system=self.root,
+        )
+
+    @property
+    def restarted(self) -> list[str]:
+        """The short names of the units that were restarted, in order."""
+        return [SHORT[line.split()[1]] for line in self.log if line.startswith("restart ")]
+
+    # Progress
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def waiting(self, what: str, seconds: float) -> None:
+        self._happen("waiting")
+
+    # The clock
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+    # systemd
+
+    def available(self) -> bool:
+        return True
+
+    def unit(self, name: str) -> Unit:
+        self._happen(f"show {name}")
+        simulated = self._simulated(name)
+        if self.now >= simulated.ends_at:
+            simulated.active, simulated.serves = "failed", False
+        invocation = f"{name} {simulated.started}"
+        return Unit(name, simulated.load, simulated.active, "", 7, invocation)
+
+    def daemon_reload(self) -> None:
+        self.log.append("daemon-reload")
+        self._happen("daemon-reload")
+
+    def restart(self, name: str) -> Unit:
+        self.log.append(f"restart {name}")
+        self._happen(f"restart {name}")
+        simulated = self._simulated(name)
+        new = snapshot(self.root) != self.before
+        fault = simulated.with_new_files if new else simulated.with_old_files
+        simulated.started += 1
+        if fault == REFUSES:
+            simulated.active, simulated.serves = "failed", False
+            raise ServiceFailed(f"'systemctl restart {name}' failed: no.", name)
+        simulated.active = "failed" if fault == EXITS else "active"
+        simulated.serves = fault in ("", ENDS_LATE)
+        simulated.ends_at = self.now + LATE if fault == ENDS_LATE else float("inf")
+        return self.unit(name)
+
+    def policy_forbids(self, name: str) -> bool:
+        return name in self.forbidden
+
+    def started_since(self, name: str, moment: float) -> bool:
+        return False
+
+    def journal(self, name: str) -> str:
+        return f"{name} fails on purpose"
+
+    # Services and servers
+
+    def health(self, name: str) -> int:
+        simulated = self._simulated(name)
+        if simulated.active != "active" or not simulated.serves:
+            raise NotAnswering("nothing listens")
+        return 200
+
+    def check_servers(self, settings: Settings) -> None:
+        self._happen("check servers")
+        if self.gone:
+            raise CheckFailed(self.gone, (_failure(self.gone),))
+
+    def prove(self, settings: Settings, config: bytes) -> list[str]:
+        self._happen("prove")
+        if self.unproven:
+            raise ProofFailed(_failure(self.unproven))
+        return ["A virtual key works."]
+
+    def _simulated(self, name: str) -> Simulated:
+        return {LITELLM_UNIT: self.litellm, WRAPPER_UNIT: self.wrapper}[name]
+
+    def _happen(self, moment: str) -> None:
+        """What a test lets happen at this moment happens, once."""
+        if moment in self.during:
+            self.during.pop(moment)()
+
+
+SHORT = dict(zip(UNITS, ("litellm", "wrapper"), strict=True))
+
+
+def _failure(what: str) -> Finding:
+    return Finding("test", Level.FAILED, "here", what.rstrip("."))
