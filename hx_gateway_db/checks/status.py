@@ -19,7 +19,7 @@ class Fact:
 
 
 def status(host: Host) -> Iterator[Fact]:
-    """The facts about a host, in the order a person would ask for them."""
+    """The facts about a host, in the order a person would ask for them. Raises SystemdSilent."""
     settings = host.settings
     yield Fact("wired", "yes" if host.wired else "no")
     yield Fact("gateway.env", _gateway_env(host))

@@ -252,16 +252,25 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
 
 
 def _status(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.checks.status import status
+    from hx_gateway_db.checks.status import Fact, status
     from hx_gateway_db.host.host import read_host
+    from hx_gateway_db.systemd.units import SystemdSilent
 
-    facts = list(status(read_host(options.root)))
+    facts: list[Fact] = []
+    silent = None
+    try:
+        # One by one: what was found out before systemd fell silent is shown.
+        facts.extend(status(read_host(options.root)))
+    except SystemdSilent as error:
+        silent = error
     if options.json:
         _print_json({fact.name: fact.value for fact in facts})
-        return 0
-    name_width = max(len(fact.name) for fact in facts)
-    for fact in facts:
-        _print_wrapped(f"{fact.name:<{name_width}}  ", fact.value)
+    else:
+        name_width = max(len(fact.name) for fact in facts)
+        for fact in facts:
+            _print_wrapped(f"{fact.name:<{name_width}}  ", fact.value)
+    if silent:
+        raise silent
     return 0
 
 

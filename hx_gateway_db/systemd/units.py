@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hx_gateway_db.errors import RolledBack
+from hx_gateway_db.errors import HxError
 from hx_gateway_db.layout import SYSTEMD_RUNS
 from hx_gateway_db.programs import MOST, Ended, captured
 
@@ -30,12 +30,16 @@ _PROPERTIES = (
 )
 
 
-class ServiceFailed(RolledBack):
+class ServiceFailed(HxError):
     """`unit` can't be restarted or does not stay up; empty when it is no unit's fault."""
 
     def __init__(self, message: str, unit: str = "") -> None:
         super().__init__(message)
         self.unit = unit
+
+
+class SystemdSilent(ServiceFailed):
+    """systemd does not say what was asked: it is going down, say, or can't be reached."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,11 @@ def available() -> bool:
 
 
 def unit(name: str) -> Unit:
-    """The present state of a unit, also of one that is missing. Raises ServiceFailed."""
+    """The present state of a unit, also of one that is missing. Raises SystemdSilent."""
     command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", name]
     # A systemd that can't tell, since the machine goes down say, must not pass for one that has
     # no such unit: nothing would be restarted, and nothing proven.
-    lines = _checked(command, _QUERY_SECONDS).output.splitlines()
+    lines = _asked(command, name)
     values = dict(line.partition("=")[::2] for line in lines)
     return Unit(
         name=name,
@@ -134,21 +138,21 @@ def unit(name: str) -> Unit:
 def properties(name: str, names: Sequence[str]) -> list[tuple[str, str]]:
     """Properties of a unit as `systemctl show` prints them; one that is a list can come twice.
 
-    Those that this systemd does not know are missing. Raises ServiceFailed.
+    Those that this systemd does not know are missing. Raises SystemdSilent.
     """
     command = ["systemctl", "show", f"--property={','.join(names)}", name]
-    lines = _checked(command, _QUERY_SECONDS, name).output.splitlines()
+    lines = _asked(command, name)
     return [(key, value) for key, equals, value in (x.partition("=") for x in lines) if equals]
 
 
 def started_since(name: str, moment: float) -> bool:
     """Whether a unit became active after `moment` (seconds since 1970), with the files of now.
 
-    Raises ServiceFailed.
+    Raises SystemdSilent.
     """
     names = ("ActiveEnterTimestamp", "NeedDaemonReload")
     command = ["systemctl", "show", "--timestamp=unix", f"--property={','.join(names)}", name]
-    lines = _checked(command, _QUERY_SECONDS, name).output.splitlines()
+    lines = _asked(command, name)
     values = dict(line.partition("=")[::2] for line in lines)
     # In whole seconds: when in doubt, it has not.
     since = values.get("ActiveEnterTimestamp", "").removeprefix("@")
@@ -242,6 +246,14 @@ def journal(name: str, lines: int = 12, minutes: int = 0) -> str:
     command += ["--reverse", *([f"--since=-{minutes}min"] if minutes else [])]
     newest = _run(command, _QUERY_SECONDS, _LARGEST_LOG).output.splitlines()
     return "\n".join(reversed(newest)).strip()
+
+
+def _asked(command: list[str], name: str) -> list[str]:
+    """The lines of an answer on a unit. Raises SystemdSilent."""
+    try:
+        return _checked(command, _QUERY_SECONDS).output.splitlines()
+    except ServiceFailed as error:
+        raise SystemdSilent(f"systemd does not say what {name} does: {error}") from None
 
 
 def _run(command: list[str], seconds: float, most: int = MOST) -> Ended:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.cli.parser import main
+from hx_gateway_db.layout import Layout
+from hx_gateway_db.systemd.units import SystemdSilent, Unit
 from tests.unit.tree import ANSWERS, CONFIG, ENV, Run, snapshot
 
 
@@ -122,3 +124,26 @@ def test_a_url_in_place_of_a_host_is_not_repeated(root: Path, run: Run) -> None:
     status, out, err = run("apply", answers="PG_HOST=postgresql://u:geheim@db1/d\nPG_PASS=x\n")
     assert status == 2 and "whole URL" in err and "geheim" not in out + err
     assert snapshot(root) == before
+
+
+class Silence:
+    """A systemd that is going down: systemctl finds nobody."""
+
+    def available(self) -> bool:
+        return True
+
+    def unit(self, name: str) -> Unit:
+        raise SystemdSilent("systemd does not say what it does: no bus.")
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_status_that_systemd_does_not_tell_is_said_to_be_unknown_and_the_rest_shown(
+    root: Path, run: Run, monkeypatch: pytest.MonkeyPatch, json: bool
+) -> None:
+    run("apply", answers=ANSWERS)
+    monkeypatch.setattr("hx_gateway_db.checks.status.units", Silence())
+    monkeypatch.setattr(Layout, "live", True)
+    status, out, err = run("status", *(["--json"] if json else []))
+    assert (status, err) == (3, "hx-gateway-db: systemd does not say what it does: no bus.\n")
+    assert "hx_gateway on db1:5432" in out
+    assert "rolled back" not in out + err
