@@ -41,6 +41,17 @@ def exists(root: Path, path: PurePosixPath) -> bool:
         return False
 
 
+def same(root: Path, one: PurePosixPath, other: PurePosixPath) -> bool:
+    """Whether both names lead to one folder that is there. Raises Refused as `open_folder` does."""
+    if one == other:
+        return exists(root, one)
+    try:
+        with open_folder(root, one) as first, open_folder(root, other) as second:
+            return os.path.samestat(os.fstat(first), os.fstat(second))
+    except FileNotFoundError:
+        return False
+
+
 def names(path: PurePosixPath, most: int) -> list[str]:
     """Of the folder `path` (absolute) of this system, the names in it, `most` of them at most.
 

@@ -3,16 +3,18 @@
 import secrets
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.checks.preflight import require
 from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import Host, read_host
+from hx_gateway_db.layout import Layout
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import administrators, database_choice, to_settings
 from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.transaction.folders import same
 from hx_gateway_db.transaction.lock import lock
 from hx_gateway_db.wiring.carry_out import new_run
 from hx_gateway_db.wiring.outside import REAL, Outside
@@ -56,6 +58,9 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         if database_choice(given) == "later":
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
+        base = PurePosixPath(given.get("BASE") or settings.base)
+        if base != settings.base:
+            progress.say(f"{base} is {settings.base} by another name, and that name stays.")
         plan = plan_apply(settings, host, moved_from)
         online = outside.live(root)
         # Without systemd no unit can be restarted; that it has to be is remembered already.
@@ -134,6 +139,10 @@ def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Se
         raise InvalidSettings(f"{wired.problem} {error}".strip()) from None
     if settings.base == wired.layout.base:
         return wired, None, settings
+    answered = Layout(root, settings.base)
+    if same(root, answered.config_folder, wired.layout.config_folder):
+        # Another name of the same place: what leaves the one would leave the other.
+        return wired, None, replace(settings, base=wired.layout.base)
     return read_host(root, settings.base), wired if wired.wired else None, settings
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.tree import (
     ANSWERS,
+    BASE,
     CONFIG,
     ENV,
     ORIGINAL,
@@ -192,3 +193,29 @@ def test_a_gateway_that_was_wired_by_hand_is_taken_over_without_a_changed_byte(
     assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()
     assert (root / ENV).read_bytes() == before[ENV]
     assert "disable_spend_logs: true\n" in (root / CONFIG).read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["/srv/link", "//opt/HX-Infrastructure-/api-gateway", "/up/config"]
+)
+@pytest.mark.parametrize("wired", [False, True])
+def test_a_second_name_of_the_same_place_is_no_other_place(
+    root: Path, run: Run, name: str, wired: bool
+) -> None:
+    """A move from a place to itself would take away the one copy of the password."""
+    for link, target in (("srv/link", f"/{BASE}"), ("up", f"/{BASE}/config")):
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(target)
+    (root / BASE / "config" / "config").symlink_to(f"/{BASE}/config")
+    if wired:
+        run("apply", answers=ANSWERS)
+        before = snapshot(root)
+    status, out, err = run("apply", answers=f"{ANSWERS}BASE={name}\n")
+    assert status == 0, err
+    if wired:
+        assert snapshot(root) == before
+    assert "geh" in (root / ENV).read_text()
+    for folder in UNIT_FOLDERS:
+        assert f"EnvironmentFile=/{ENV}\n" in (root / folder / "30-db.conf").read_text()
+    assert f"is /{BASE} by another name, and that name stays." in err
+    assert run("status")[1].count("yes") == 1
