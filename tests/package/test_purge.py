@@ -5,13 +5,16 @@ Each test has a tree of its own; a private mount namespace puts it where the scr
 
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-POSTRM = Path(__file__).resolve().parents[2] / "debian/hx-gateway-db.postrm"
+PROJECT = Path(__file__).resolve().parents[2]
+POSTRM = PROJECT / "debian/hx-gateway-db.postrm"
+TEMPLATES = PROJECT / "templates"
 SERVICE_USER = 64123
 PRISTINE = b"general_settings:\n  master_key: sk\n"
 WIRED = PRISTINE + b"  disable_spend_logs: false\n"
@@ -98,6 +101,63 @@ def test_nothing_but_purge_touches_anything(host: Host, action: str) -> None:
     assert host.config.read_bytes() == WIRED
     assert host.gateway_env.exists()
     assert host.state.exists()
+
+
+OURS = """\
+DATABASE_URL=postgresql://u:geheim@h/d
+PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK=1
+REDIS_URL=redis://:geheim@h
+LITELLM_REDIS_URL=redis://:geheim@h
+EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING=true
+DISABLE_ADMIN_UI=true
+"""
+# Every line of the template, whatever was answered.
+RENDERED = re.sub(r"{%.*?%}\n", "", (TEMPLATES / "gateway.env.j2").read_text())
+EDITED = [
+    'DATABASE_URL="postgresql://u:geheim@h/d"\n',
+    " export DATABASE_URL = 'postgresql://u:geheim@h/d'\n",
+    'DATABASE_URL="postgresql://u:geheim\n@h/geheim"\n',
+    "DATABASE_URL=postgresql://u:geheim\\\n@h/geheim\n",
+    "DATABASE_URL=postgresql://u:geheim@h/d",
+]
+
+
+@pytest.mark.parametrize("text", [OURS, RENDERED, *EDITED, f"# a note\n{OURS}", "", "\n\n"])
+def test_a_gateway_env_with_nothing_but_ours_goes(host: Host, text: str) -> None:
+    host.gateway_env.write_text(text)
+    assert host.postrm() == ""
+    assert host.names() == {"config.yaml"}
+
+
+@pytest.mark.parametrize("ours", [OURS, RENDERED, *EDITED])
+def test_lines_of_an_administrator_in_gateway_env_stay_and_ours_go(host: Host, ours: str) -> None:
+    """The salt with which LiteLLM encrypts what is in its database may be nowhere else."""
+    theirs = "# from the vault\nLITELLM_SALT_KEY=sk-salt\n\nexport OPENAI_API_KEY='sk-o'\n"
+    host.gateway_env.write_text(f"{theirs}\n{ours}")
+    host.gateway_env.chmod(0o640)
+    os.chown(host.gateway_env, 0, SERVICE_USER)
+    said = host.postrm()
+    assert host.gateway_env.read_text().rstrip("\n") == theirs.rstrip("\n")
+    status = host.gateway_env.stat()
+    assert (status.st_gid, status.st_mode & 0o777) == (SERVICE_USER, 0o640)
+    assert "gateway.env stays, without our lines: it also sets" in said
+    assert "LITELLM_SALT_KEY OPENAI_API_KEY" in said
+    assert "sk-" not in said and "geheim" not in said
+    assert host.names() == {"config.yaml", "gateway.env"}
+
+
+def test_a_gateway_env_that_stays_is_roots_when_its_group_goes(host: Host) -> None:
+    host.record("group no-such-group-here")
+    host.gateway_env.write_text("LITELLM_SALT_KEY=sk-salt\n")
+    os.chown(host.gateway_env, 0, SERVICE_USER)
+    host.postrm()
+    assert host.gateway_env.stat().st_gid == 0
+
+
+def test_the_purge_knows_every_line_that_we_write() -> None:
+    script = POSTRM.read_text()
+    for line in RENDERED.splitlines():
+        assert line == "" or line.partition("=")[0] in script, line
 
 
 def test_owner_mode_acl_and_attributes_of_config_yaml_stay(host: Host) -> None:
