@@ -4,7 +4,7 @@ User, password and database name are percent-encoded to RFC 3986's unreserved ch
 the value needs no quoting for systemd, python-dotenv, a shell or LiteLLM.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -12,6 +12,8 @@ from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.settings.values import Postgres, Redis
 
 _Number = TypeVar("_Number")
+# Older LiteLLM's Prisma; newer LiteLLM translates libpq's other modes for it.
+_KNOWN_TO_PRISMA = ("disable", "prefer", "require")
 _CA_CERTS, _CHECK_HOSTNAME = "ssl_ca_certs", "ssl_check_hostname"
 
 
@@ -57,11 +59,39 @@ def redis_url(redis: Redis) -> str:
     )
 
 
+class UnreadableUrl(InvalidSettings):
+    """A URL that does not stand for settings; `readable` are answers that it holds all the same.
+
+    Passwords can be among them.
+    """
+
+    def __init__(self, message: str, readable: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.readable = readable
+
+
 def parse_database_url(url: str) -> Postgres:
-    """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
+    """The settings that `url` holds. Raises UnreadableUrl, without quoting the URL.
+
+    An sslmode that Prisma does not know stays a parameter: it takes that for `prefer`.
+    """
+    try:
+        return _postgres(url)
+    except InvalidSettings as error:
+        raise UnreadableUrl(str(error), _readable(url, _POSTGRES_PARTS)) from None
+
+
+def _postgres(url: str) -> Postgres:
     parts = _split("DATABASE_URL", url, ("postgresql", "postgres"))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    sslmode = query.pop("sslmode", "prefer")
+    if not parts.hostname:
+        raise InvalidSettings(
+            "DATABASE_URL names no host, or a socket, on which newer LiteLLM's migrations fail:"
+            " answer PG_HOST."
+        )
+    if not parts.password:
+        raise InvalidSettings("DATABASE_URL has no password: answer PG_PASS.")
+    sslmode = query.pop("sslmode") if query.get("sslmode") in _KNOWN_TO_PRISMA else "prefer"
     ca_file = ""
     if sslmode == "require" and query.get("sslaccept") == "strict":
         sslmode = "verify-full"
@@ -69,11 +99,11 @@ def parse_database_url(url: str) -> Postgres:
         ca_file = query.pop("sslcert", "")
     pgbouncer = query.pop("pgbouncer", None)
     return Postgres(
-        host=parts.hostname or "",
+        host=parts.hostname,
         port=parts.port or 5432,
         database=unquote(parts.path.removeprefix("/")),
         user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        password=unquote(parts.password),
         sslmode=sslmode,
         ca_file=ca_file,
         pgbouncer=None if pgbouncer is None else pgbouncer == "true",
@@ -82,21 +112,60 @@ def parse_database_url(url: str) -> Postgres:
 
 
 def parse_redis_url(url: str) -> Redis:
-    """The settings that `url` holds. Raises InvalidSettings, without quoting the URL."""
+    """The settings that `url` holds. Raises UnreadableUrl, without quoting the URL.
+
+    What redis-py reads in the query as well as before it: `db` wins there, a login loses.
+    """
+    try:
+        return _redis(url)
+    except InvalidSettings as error:
+        raise UnreadableUrl(str(error), _readable(url, _REDIS_PARTS)) from None
+
+
+def _redis(url: str) -> Redis:
     parts = _split("REDIS_URL", url, ("redis", "rediss"))
-    database = parts.path.removeprefix("/") or "0"
+    if not parts.hostname:
+        raise InvalidSettings("REDIS_URL names no host, or a socket: answer REDIS_HOST.")
     query = {name: unquote(value) for name, value in parse_qsl(parts.query)}
     query.pop(_CHECK_HOSTNAME, None)
+    database = query.pop("db", "") or parts.path.removeprefix("/") or "0"
+    user, password = query.pop("username", ""), query.pop("password", "")
     return Redis(
-        host=parts.hostname or "",
+        host=parts.hostname,
         port=parts.port or 6379,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        user=unquote(parts.username or user),
+        password=unquote(parts.password or password),
         database=_or_invalid("REDIS_URL", lambda: int(database)),
         tls=parts.scheme == "rediss",
         ca_file=query.pop(_CA_CERTS, ""),
         parameters=tuple(query.items()),
     )
+
+
+# The answers for the parts of a URL: host, port, path, user, password.
+_POSTGRES_PARTS = ("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS")
+_REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USER", "REDIS_PASS")
+
+
+def _readable(url: str, keys: tuple[str, ...]) -> dict[str, str]:
+    """What of a URL is beyond doubt, as answers."""
+    body, _, note = url.partition("://")[2].partition("#")
+    if "@" in note:
+        return {}
+    address, at, rest = body.rpartition("@")
+    login = address.partition(":")
+    place, _, path = rest.partition("?")[0].partition("/")
+    values = dict.fromkeys(keys, "")
+    if at and "/" not in address:
+        values |= {keys[3]: unquote(login[0]), keys[4]: unquote(login[2])}
+    values[keys[2]] = unquote(path.strip())
+    try:
+        split = urlsplit(f"//{place}")
+        if "," not in place:
+            values |= {keys[0]: split.hostname or "", keys[1]: str(split.port or "")}
+    except ValueError:
+        pass
+    return {key: value for key, value in values.items() if value}
 
 
 def _tls_query(postgres: Postgres) -> list[tuple[str, str]]:
@@ -113,10 +182,17 @@ def _netloc(host: str) -> str:
 
 
 def _split(name: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
+    if "#" in url:
+        raise InvalidSettings(
+            f"{name} has a # in it, where a URL ends: write %23 for one in a password, and a note"
+            " on a line of its own."
+        )
     parts = _or_invalid(name, lambda: urlsplit(url))
-    _or_invalid(name, lambda: parts.port)
     if parts.scheme not in schemes:
         raise InvalidSettings(f"{name} does not begin with {schemes[0]}://.")
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise InvalidSettings(f"{name} names several hosts, and LiteLLM can use one only.")
+    _or_invalid(name, lambda: parts.port)
     return parts
 
 

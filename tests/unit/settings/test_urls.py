@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from redis.connection import parse_url
 
 from hx_gateway_db.errors import InvalidSettings
-from hx_gateway_db.settings.urls import database_url, parse_database_url, parse_redis_url, redis_url
+from hx_gateway_db.settings.urls import (
+    UnreadableUrl,
+    database_url,
+    parse_database_url,
+    parse_redis_url,
+    redis_url,
+)
 from hx_gateway_db.settings.values import Postgres, Redis
 
 UNRESERVED = set(string.ascii_letters + string.digits + "-._~")
@@ -129,3 +135,70 @@ def test_a_url_that_cannot_be_read_is_refused_without_quoting_its_password(url: 
     with pytest.raises(InvalidSettings) as refusal:
         parse_database_url(url)
     assert "geheim" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("mode", ["verify-full", "verify-ca", "allow", "no-such-mode"])
+def test_a_mode_that_prisma_takes_for_prefer_is_read_as_that_and_kept(mode: str) -> None:
+    url = f"postgresql://u:p@h:5432/d?sslmode={mode}"
+    read = parse_database_url(url)
+    assert read.sslmode == "prefer"
+    assert read.parameters == (("sslmode", mode),)
+    assert database_url(read) == url
+    assert read != Postgres("h", "d", "u", "p", sslmode="verify-full")
+
+
+LOGIN = {"PG_USER": "u", "PG_PASS": "p w"}
+PLACE = {"PG_HOST": "h", "PG_PORT": "5433", "PG_DB": "d"}
+
+
+@pytest.mark.parametrize(
+    ("url", "says", "readable"),
+    [
+        ("postgresql://u:p%20w@h1:5433,h2:5433/d", "several hosts", LOGIN | {"PG_DB": "d"}),
+        ("postgresql://u:p%20w@h1,h2/d", "several hosts", LOGIN | {"PG_DB": "d"}),
+        ("postgresql+asyncpg://u:p%20w@h:5433/d", "does not begin with", LOGIN | PLACE),
+        ("postgresql://u@h:5433/d", "no password: answer PG_PASS", {"PG_USER": "u", **PLACE}),
+        ("postgresql://u:p%20w@/d?host=/run/postgresql", "socket", LOGIN | {"PG_DB": "d"}),
+        ("postgresql://u:p%20w@h:5433/d # a note", "%23", LOGIN | PLACE),
+        ("postgresql://u:p#w@h:5433/d", "%23", {}),
+        ("postgresql://u:123#w@h:5433/d", "%23", {}),
+        ("postgresql://u:p/w@h:5433/d", "can be read", PLACE),
+        ("postgresql://u:p%20w@h:port/d", "can be read", LOGIN | {"PG_DB": "d"}),
+        ("postgresql://u:p%20w@[h/d", "can be read", LOGIN | {"PG_DB": "d"}),
+        ("no URL at all", "does not begin with", {}),
+    ],
+)
+def test_of_a_url_that_cannot_be_used_what_can_be_read_is_kept(
+    url: str, says: str, readable: dict[str, str]
+) -> None:
+    with pytest.raises(UnreadableUrl, match=says) as error:
+        parse_database_url(url)
+    assert error.value.readable == readable
+    assert "p w" not in str(error.value) and "p%20w" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "database", "user", "password"),
+    [
+        ("redis://h?db=2", 2, "", ""),
+        ("redis://h/1?db=2", 2, "", ""),
+        ("redis://h/1", 1, "", ""),
+        ("redis://h?password=p&username=u", 0, "u", "p"),
+        ("redis://a:b@h?password=p&username=u", 0, "a", "b"),
+    ],
+)
+def test_a_redis_url_is_read_as_redis_py_reads_it(
+    url: str, database: int, user: str, password: str
+) -> None:
+    read = parse_redis_url(url)
+    assert (read.database, read.user, read.password) == (database, user, password)
+    theirs = parse_url(url)
+    assert theirs.get("db", 0) == database
+    assert theirs.get("username", "") == user
+    assert theirs.get("password", "") == password
+
+
+@pytest.mark.parametrize("url", ["unix:///run/redis.sock", "redis:///1", "redis://h1,h2:6379/0"])
+def test_a_redis_that_is_no_single_host_is_named_as_that(url: str) -> None:
+    with pytest.raises(UnreadableUrl, match="REDIS_URL"):
+        parse_redis_url(url)
