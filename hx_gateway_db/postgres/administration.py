@@ -34,21 +34,30 @@ _SECONDS = 60
 _MOST_BYTES = 64 * 1024
 _MOST = 20
 _LONGEST_SENTENCE = 1000
+_SHAPES = ({"done", "ours"}, {"failure"})
 
 
-def provision(postgres: Postgres) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Provisioned:
+    """What came of it: whether the database is of our making, and what was done, in clauses."""
+
+    ours: bool
+    done: tuple[str, ...]
+
+
+def provision(postgres: Postgres) -> Provisioned:
     """Make role and database on this machine's server, the database owned by the role.
 
     Works as the `postgres` user of the operating system (peer authentication). A role or a
     database that is there already is reused: a role that we made gets the password, one that
     somebody else made must already have it; in a database of somebody else the role is granted
-    what LiteLLM needs. Returns what was done, in sentences. Raises Refused with the reason.
+    what LiteLLM needs. Raises Refused with the reason.
     """
     wanted = asdict(_wanted(postgres, changed=["ours"]))
     answer = _as_superuser({"port": postgres.port, "wanted": wanted})
     if "failure" in answer:
         raise Refused(" ".join(answer["failure"]))
-    return tuple(answer["done"])
+    return Provisioned(bool(answer["ours"]), tuple(answer["done"]))
 
 
 def provision_as(postgres: Postgres, administrator: Login) -> tuple[str, ...]:
@@ -102,12 +111,20 @@ def _answer(output: str) -> dict[str, list[str]]:
         answer = json.loads(output)
     except (ValueError, RecursionError):
         answer = None
-    if isinstance(answer, dict) and len(answer) == 1:
-        ((key, sentences),) = answer.items()
-        known = key in ("done", "failure") and isinstance(sentences, list)
-        if known and all(isinstance(one, str) for one in sentences):
-            return {key: [said(one, most=_LONGEST_SENTENCE) for one in sentences[:_MOST]]}
+    if (
+        isinstance(answer, dict)
+        and set(answer) in _SHAPES
+        and all(map(_are_texts, answer.values()))
+    ):
+        return {
+            key: [said(one, most=_LONGEST_SENTENCE) for one in texts[:_MOST]]
+            for key, texts in answer.items()
+        }
     return {"failure": ["making role and database came to no end: look at PostgreSQL's log."]}
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _cured_by_an_administrator(postgres: Postgres) -> bool:

@@ -11,7 +11,7 @@ import psycopg
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.postgres.login import Connection
-from hx_gateway_db.postgres.roles import Wanted, make
+from hx_gateway_db.postgres.roles import Wanted, is_ours, make
 
 SUPERUSER = "postgres"
 _CONNECT_SECONDS = 6
@@ -21,13 +21,13 @@ def serve() -> None:
     """Read a request on stdin, and write its outcome to stdout, both as JSON."""
     request = json.loads(sys.stdin.read())
     try:
-        answer = {"done": _serve(request)}
+        answer = _serve(request)
     except Refused as refusal:
         answer = {"failure": [str(refusal)]}
     json.dump(answer, sys.stdout)
 
 
-def _serve(request: dict[str, Any]) -> list[str]:
+def _serve(request: dict[str, Any]) -> dict[str, list[str]]:
     port = int(request["port"])
     place = f"PostgreSQL on port {port} of this machine"
 
@@ -48,7 +48,10 @@ def _serve(request: dict[str, Any]) -> list[str]:
             ) from None
 
     with connect("postgres") as connection:
-        return list(make(connection, Wanted(**request["wanted"]), connect, place))
+        wanted = Wanted(**request["wanted"])
+        done = list(make(connection, wanted, connect, place))
+        ours = [wanted.database] if is_ours(connection, wanted.database, place) else []
+        return {"done": done, "ours": ours}
 
 
 def no_server(port: object) -> str:

@@ -23,6 +23,7 @@ _SCRAM_SINCE = 100000
 # PostgreSQL 16: being a member of a role is not yet to be allowed to act as it.
 _SET_OPTION_SINCE = 160000
 _DATABASE = "SELECT 1 FROM pg_database WHERE datname = %s"
+_OURS = f"{_DATABASE} AND shobj_description(oid, 'pg_database') = %s"
 _Connect = Callable[[str], AbstractContextManager[Connection]]
 
 
@@ -55,6 +56,11 @@ def make(connection: Connection, wanted: Wanted, connect: _Connect, place: str) 
     if not made or wanted.schema != "public":
         with connect(wanted.database) as there:
             yield from _rights(_Server(there, place), wanted)
+
+
+def is_ours(connection: Connection, database: str, place: str) -> bool:
+    """Whether we have made a database, now or in an earlier run. Raises Refused."""
+    return _Server(connection, place).value(int, _OURS, database, _MADE_BY) is not None
 
 
 class _Server:

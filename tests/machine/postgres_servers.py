@@ -73,7 +73,7 @@ try:
         done = administration.provision_as(settings, Login(*given["administrator"]))
         print(json.dumps(done))
     elif given["call"] == "provision":
-        print(json.dumps(administration.provision(settings)))
+        print(json.dumps(administration.provision(settings).done))
     else:
         print(json.dumps(script.sql(settings, given["version"])))
 except Refused as refusal:

@@ -7,6 +7,7 @@ import pytest
 from hx_gateway_db import programs
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.postgres import administration
+from hx_gateway_db.postgres.administration import Provisioned
 from hx_gateway_db.postgres.script import sql
 from hx_gateway_db.programs import Ended
 from hx_gateway_db.settings.values import Login, Postgres
@@ -57,7 +58,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, output: str) -> tuple[str, ...]:
         return Ended(0, output)
 
     monkeypatch.setattr(programs, "captured_as", captured_as)
-    return administration.provision(LOCAL)
+    return administration.provision(LOCAL).done
 
 
 def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,10 +66,10 @@ def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPa
 
     def captured_as(*arguments: object, **options: object) -> Ended:
         handed.extend([*arguments, *options.values()])
-        return Ended(0, '{"done": []}')
+        return Ended(0, '{"done": [], "ours": ["hx"]}')
 
     monkeypatch.setattr(programs, "captured_as", captured_as)
-    assert administration.provision(LOCAL) == ()
+    assert administration.provision(LOCAL) == Provisioned(ours=True, done=())
     assert handed[0] == "postgres"
     assert "geheim" not in str(handed) and "SCRAM-SHA-256$4096:" in str(handed)
     assert {"PATH": "/usr/bin:/bin"} in handed, "and nothing of root's environment"
@@ -82,10 +83,12 @@ def test_the_password_is_not_handed_to_another_user(monkeypatch: pytest.MonkeyPa
         "[]",
         "{}",
         "1e999",
-        '{"done": 1}',
+        '{"done": 1, "ours": []}',
+        '{"done": []}',
+        '{"done": [], "ours": 1}',
         '{"failure": {}}',
-        '{"done": [], "more": []}',
-        '{"done": ["made it", 7]}',
+        '{"done": [], "ours": [], "more": []}',
+        '{"done": ["made it", 7], "ours": []}',
         '{"other": []}',
         "[" * 60_000,
         '{"done": ' * 10_000,
@@ -99,7 +102,7 @@ def test_an_answer_that_is_none_is_a_refusal(monkeypatch: pytest.MonkeyPatch, ou
 
 
 def test_what_it_says_is_cut_and_made_printable(monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = json.dumps({"done": ["made\x1b]0;x\x07 it\nall" + "x" * 5000, *[""] * 100]})
+    odd = json.dumps({"ours": [], "done": ["made\x1b]0;x\x07 it\nall" + "x" * 5000, *[""] * 100]})
     done = answered(monkeypatch, odd)
     assert len(done) <= 20 and max(map(len, done)) < 1100
     assert done[0].startswith("made\ufffd]0;x\ufffd it all")
