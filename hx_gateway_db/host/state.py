@@ -3,8 +3,10 @@
 One file of lines `KEYWORD VALUE`, because postrm reads it with nothing but sh.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
+from typing import Any
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.left import Left
@@ -12,6 +14,62 @@ from hx_gateway_db.layout import STATE_FILE
 
 
 @dataclass(frozen=True)
+class _Form:
+    """How a field stands in the file: its value as lines, and back from those that were found.
+
+    A field of which no line was found has its default. A keyword of `once` stands in one line at
+    most, and not without a value.
+    """
+
+    lines: Callable[[Any], Iterable[tuple[str, str]]]
+    value: Callable[[Mapping[str, Sequence[str]]], Any]
+    once: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+
+_FORM = "form"
+
+
+def _one(keyword: str, read: Callable[[str], Any] = str) -> dict[str, _Form]:
+    form = _Form(
+        lambda value: [(keyword, str(value))] if value else [],
+        lambda found: read(found[keyword][0]),
+        once=(keyword,),
+    )
+    return {_FORM: form}
+
+
+def _flag(keyword: str) -> dict[str, _Form]:
+    form = _Form(
+        lambda value: [(keyword, "yes")] if value else [], lambda found: True, once=(keyword,)
+    )
+    return {_FORM: form}
+
+
+def _each(keyword: str, read: Callable[[str], Any] = str) -> dict[str, _Form]:
+    form = _Form(
+        lambda value: [(keyword, str(item)) for item in value],
+        lambda found: tuple(map(read, found[keyword])),
+        repeated=(keyword,),
+    )
+    return {_FORM: form}
+
+
+def _left_lines(left: Left) -> Iterable[tuple[str, str]]:
+    salt = [("salt", left.salt)] if left.salt else []
+    return [*salt, *(("left", f"{key} {digest}") for key, digest in left.digests)]
+
+
+def _left_value(found: Mapping[str, Sequence[str]]) -> Left:
+    digests = (line.partition(" ") for line in found.get("left", ()))
+    salt = found.get("salt", ("",))[0]
+    return Left(salt, tuple((key, digest) for key, _, digest in digests))
+
+
+_LEFT = {_FORM: _Form(_left_lines, _left_value, once=("salt",), repeated=("left",))}
+
+
+@dataclass(frozen=True, kw_only=True)
 class State:
     """`config_sha256` is config.yaml as we left it; beside the state lie its pristine bytes.
 
@@ -21,85 +79,53 @@ class State:
     files held before. `transaction_buffer` says whether keys of config.yaml are there for the
     spend buffer.
     `left` is what we wrote last, as digests.
+
+    The order of the fields is that of the file's lines.
     """
 
-    wired: bool
-    gateway_env: PurePosixPath
-    config: PurePosixPath | None = None
-    config_sha256: str = ""
-    folders: tuple[PurePosixPath, ...] = ()
-    group: str = ""
-    local_database: str = ""
-    local_port: str = ""
-    redis_user: str = ""
-    redis_unit: str = ""
-    restart: tuple[str, ...] = ()
-    transaction_buffer: bool = False
-    left: Left = field(default_factory=Left)
+    wired: bool = field(default=False, metadata=_flag("wired"))
+    gateway_env: PurePosixPath = field(metadata=_one("gateway-env", PurePosixPath))
+    config: PurePosixPath | None = field(default=None, metadata=_one("config", PurePosixPath))
+    config_sha256: str = field(default="", metadata=_one("config-sha256"))
+    folders: tuple[PurePosixPath, ...] = field(default=(), metadata=_each("folder", PurePosixPath))
+    group: str = field(default="", metadata=_one("group"))
+    local_database: str = field(default="", metadata=_one("local-database"))
+    local_port: str = field(default="", metadata=_one("local-port"))
+    redis_user: str = field(default="", metadata=_one("redis-user"))
+    redis_unit: str = field(default="", metadata=_one("redis-unit"))
+    restart: tuple[str, ...] = field(default=(), metadata=_each("restart"))
+    transaction_buffer: bool = field(default=False, metadata=_flag("transaction-buffer"))
+    left: Left = field(default_factory=Left, metadata=_LEFT)
+
+
+_FORMS: Mapping[str, _Form] = {entry.name: entry.metadata[_FORM] for entry in fields(State)}
+_ONCE = {keyword for form in _FORMS.values() for keyword in form.once}
+_REPEATED = {keyword for form in _FORMS.values() for keyword in form.repeated}
 
 
 def dump(state: State) -> str:
     """The state file's text."""
     lines = ["# Kept by hx-gateway-db(8); read by its purge."]
-    lines += ["wired yes"] if state.wired else []
-    lines.append(f"gateway-env {state.gateway_env}")
-    if state.config:
-        lines += [f"config {state.config}", f"config-sha256 {state.config_sha256}"]
-    lines += [f"folder {folder}" for folder in state.folders]
-    lines += [f"group {state.group}"] if state.group else []
-    lines += [f"local-database {state.local_database}"] if state.local_database else []
-    lines += [f"local-port {state.local_port}"] if state.local_port else []
-    lines += [f"redis-user {state.redis_user}"] if state.redis_user else []
-    lines += [f"redis-unit {state.redis_unit}"] if state.redis_unit else []
-    lines += [f"restart {unit}" for unit in state.restart]
-    lines += ["transaction-buffer yes"] if state.transaction_buffer else []
-    lines += [f"salt {state.left.salt}"] if state.left.salt else []
-    lines += [f"left {key} {digest}" for key, digest in state.left.digests]
+    for name, form in _FORMS.items():
+        lines += [f"{keyword} {value}" for keyword, value in form.lines(getattr(state, name))]
     return "\n".join(lines) + "\n"
 
 
 def load(text: str) -> State:
     """The state in `text`. Raises Refused with the line that can't be read."""
-    single: dict[str, str] = {}
-    folders: list[PurePosixPath] = []
-    restart: list[str] = []
-    left: list[tuple[str, str]] = []
+    found: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         keyword, _, value = line.partition(" ")
         if keyword == "#":
             continue
-        if keyword == "folder":
-            folders.append(PurePosixPath(value))
-        elif keyword == "restart":
-            restart.append(value)
-        elif keyword == "left":
-            key, _, digest = value.partition(" ")
-            left.append((key, digest))
-        elif keyword in _SINGLE and value and keyword not in single:
-            single[keyword] = value
-        else:
+        if keyword not in _REPEATED and (keyword not in _ONCE or keyword in found or not value):
             raise Refused(f"{STATE_FILE}, line {number}: {keyword!r} is not expected there.")
-    if "gateway-env" not in single:
+        found.setdefault(keyword, []).append(value)
+    if "gateway-env" not in found:
         raise Refused(f"{STATE_FILE} does not name gateway.env.")
-    return State(
-        wired="wired" in single,
-        gateway_env=PurePosixPath(single["gateway-env"]),
-        config=PurePosixPath(single["config"]) if "config" in single else None,
-        config_sha256=single.get("config-sha256", ""),
-        folders=tuple(folders),
-        group=single.get("group", ""),
-        local_database=single.get("local-database", ""),
-        local_port=single.get("local-port", ""),
-        redis_user=single.get("redis-user", ""),
-        redis_unit=single.get("redis-unit", ""),
-        restart=tuple(restart),
-        transaction_buffer="transaction-buffer" in single,
-        left=Left(single.get("salt", ""), tuple(left)),
-    )
-
-
-_SINGLE = (
-    *("wired", "gateway-env", "config", "config-sha256", "group"),
-    *("local-database", "local-port", "redis-user", "redis-unit"),
-    *("transaction-buffer", "salt"),
-)
+    there = {
+        name: form.value(found)
+        for name, form in _FORMS.items()
+        if found.keys() & {*form.once, *form.repeated}
+    }
+    return State(**there)

@@ -49,6 +49,6 @@ def test_the_first_change_that_is_known_of_makes_everything_known() -> None:
 def test_the_state_file_keeps_it_and_need_not() -> None:
     from pathlib import PurePosixPath
 
-    state = State(True, PurePosixPath("/b/gateway.env"), left=LEFT)
+    state = State(wired=True, gateway_env=PurePosixPath("/b/gateway.env"), left=LEFT)
     assert load(dump(state)) == state
     assert load("gateway-env /b/gateway.env\n").left == Left()
