@@ -19,7 +19,8 @@ import yaml
 from bench import installation
 from bench.measure import Sample, take_turns
 from bench.table import Row
-from hx_gateway_db.layout import GATEWAY_GROUP, UNITS, Layout, database_drop_in
+from hx_gateway_db.host.drop_ins import DATABASE
+from hx_gateway_db.layout import GATEWAY_GROUP, Layout
 from hx_gateway_db.systemd import environment_files
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -228,7 +229,7 @@ def _meaning(tree: Path) -> dict[str, object]:
     layout = Layout(tree)
     env = tree / layout.gateway_env.relative_to("/")
     status = env.stat()
-    drop_ins = [tree / database_drop_in(unit).relative_to("/") for unit in UNITS]
+    drop_ins = [tree / record.path.relative_to("/") for record in DATABASE.values()]
     return {
         "gateway.env": environment_files.values(env.read_text()),
         "gateway.env is": (status.st_uid, status.st_gid, oct(status.st_mode)),

@@ -23,7 +23,6 @@ PRISMA_FOLDER = PurePosixPath("/var/lib/hx-gateway-db-prisma")
 GATEWAY_ENV = "gateway.env"
 CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
-CACHE_DROP_IN = "40-cache.conf"
 GROUPS = PurePosixPath("/etc/group")
 # Where systemd runs the machine (sd_booted(3)).
 SYSTEMD_RUNS = Path("/run/systemd/system")
@@ -64,17 +63,3 @@ class Layout:
 def drop_in_folder(unit: str) -> PurePosixPath:
     """The folder of an administrator's drop-ins for `unit` (systemd.unit(5))."""
     return PurePosixPath("/etc/systemd/system") / f"{unit}.d"
-
-
-def database_drop_in(unit: str) -> PurePosixPath:
-    return drop_in_folder(unit) / DATABASE_DROP_IN
-
-
-def redis_drop_in(unit: str) -> PurePosixPath:
-    """For a Redis on this machine that would forget a user of our own when it ends."""
-    return drop_in_folder(unit) / "hx-gateway-db.conf"
-
-
-def cache_drop_in() -> PurePosixPath:
-    """Only LiteLLM's unit has it (specification, step 4)."""
-    return drop_in_folder(LITELLM_UNIT) / CACHE_DROP_IN

@@ -19,7 +19,7 @@ from hx_gateway_db.layout import (
     LITELLM_UNIT,
     STATE_FOLDER,
     UNITS,
-    database_drop_in,
+    drop_in_folder,
 )
 from hx_gateway_db.prisma import check as prisma_check
 from hx_gateway_db.settings.values import Settings
@@ -188,7 +188,7 @@ def _conffiles(ground: _Ground) -> Iterator[Finding]:
 def _space(ground: _Ground) -> Iterator[Finding]:
     layout = ground.host.layout
     needed = _SPACE + _COPIES * len(ground.config)
-    folders = (layout.config_folder, database_drop_in(LITELLM_UNIT).parent, STATE_FOLDER)
+    folders = (layout.config_folder, drop_in_folder(LITELLM_UNIT), STATE_FOLDER)
     problems = [problem for folder in folders if (problem := _room(layout.root, folder, needed))]
     yield from problems
     if not problems:

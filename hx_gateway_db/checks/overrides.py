@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import config_yaml
+from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.host.host import Host
-from hx_gateway_db.layout import UNITS, database_drop_in
+from hx_gateway_db.layout import UNITS
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd import environment_files, unit_environment
 from hx_gateway_db.systemd import units as services
@@ -72,13 +73,13 @@ def _defeats(unit: str, host: Host, settings: Settings) -> list[Defeat]:
         return []
     from hx_gateway_db.host import render
 
-    layout, ours = host.layout, str(database_drop_in(unit))
+    layout, ours = host.layout, str(DATABASE[unit].path)
     gateway_env = str(layout.gateway_env)
     texts = []
     for path in unit_environment.in_order(fragment, shown.get("DropInPaths", "").split(), ours):
         text = _text(path)
         if path == ours and gateway_env not in text:
-            text += render.database_drop_in(layout)
+            text += render.drop_in(DATABASE[unit], settings, layout)
         texts.append((path, text))
     named = {path for path in unit_environment.environment_files(texts) if path != gateway_env}
     contents = {

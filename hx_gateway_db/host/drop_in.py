@@ -5,39 +5,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _SECTION = re.compile(r"\s*\[(?P<name>[^]]+)\]\s*")
-RATE_LIMIT = "RATE_LIMIT_TOKENS_PER_MINUTE"
-LIMIT_NAMES = frozenset((RATE_LIMIT, "Example simple rate limit"))
-CACHE_NAMES = frozenset(("CACHE", "RATE_LIMIT_ENABLED")) | LIMIT_NAMES
+_PATH = re.compile(r"EnvironmentFile\s*=\s*-?(/\S+)")
+_VALUE = re.compile(r"Environment\s*=\s*\"?LITELLM_\w+=([^\"]*)\"?")
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """Which lines of a drop-in's [Service] section are ours; one group of the pattern names it."""
+    """Which lines of a drop-in's [Service] section are ours; one group of the pattern names it.
+
+    `read` says what systemd reads because of one, None when it ignores it; without it, the name.
+    """
 
     pattern: re.Pattern[str]
+    read: Callable[[str], str | None] | None = None
 
     def name(self, line: str) -> str | None:
         """The variable that a line of ours sets or the file it reads; None for any other line."""
         match = self.pattern.fullmatch(line.strip())
         return next(group for group in match.groups() if group) if match else None
 
+    def effect(self, line: str) -> str | None:
+        """What systemd reads because of a line of ours; None when it ignores it."""
+        return self.read(line) if self.read else self.name(line)
 
-# systemd ignores a line with quotes, or with a blank after the "-": it is still ours, to mend.
-DATABASE_LINES = Ownership(
-    re.compile(r"EnvironmentFile\s*=\s*(?:[-\"']+\s*)?(/\S*/gateway\.env)[\"']?")
-)
-CACHE_LINES = Ownership(
-    re.compile(
-        rf"Environment\s*=\s*\"?LITELLM_(CACHE|RATE_LIMIT_ENABLED|{RATE_LIMIT})=.*"
-        r"|# (Example simple rate limit): \d+ req/min per key \(in force through config\.yaml\)"
-    )
-)
-# What a preparation of Prisma's client needs (see `prisma`); quoted, as only we write it.
-PRISMA_LINES = Ownership(
-    re.compile(r"Environment=\"(PATH|PYTHONPATH|PRISMA_[A-Z_]+|CHECKPOINT_DISABLE)=.*\"")
-)
-_PATH = re.compile(r"EnvironmentFile\s*=\s*-?(/\S+)")
-_VALUE = re.compile(r"Environment\s*=\s*\"?LITELLM_\w+=([^\"]*)\"?")
+    def shown(self, line: str) -> str:
+        """How a sentence names a line of ours: by its variable, but what it reads, as it stands."""
+        return line if self.read else self.name(line) or line
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,7 @@ def settle(
     """
     if existing is None:
         return Settled(rendered)
-    wanted = _named(rendered, ours)
+    wanted = named(rendered, ours)
     lines = _split(existing)
     mine = _owned_lines(lines, ours)
     edited = []
@@ -93,7 +86,7 @@ def merge(existing: str | None, rendered: str, ours: Ownership) -> str:
 def strip(existing: str, ours: Ownership, rendered: str) -> str | None:
     """`existing` without our lines, or None when nothing of an administrator's remains."""
     lines = _split(existing)
-    known = _named(rendered, ours)
+    known = named(rendered, ours)
     mine = {number for number, name in _owned_lines(lines, ours).items() if name in known}
     templates = {line.strip() for line in rendered.splitlines()}
     kept = [line for number, line in enumerate(lines) if number not in mine]
@@ -102,11 +95,11 @@ def strip(existing: str, ours: Ownership, rendered: str) -> str | None:
     return "\n".join(kept) + "\n"
 
 
-def moved(existing: str, old: str, new: str) -> str:
-    """`existing` with `new` where our lines name the file `old`."""
+def moved(existing: str, ours: Ownership, old: str, new: str) -> str:
+    """`existing` with `new` where our lines have systemd read the file `old`."""
     lines = _split(existing)
-    for number in _owned_lines(lines, DATABASE_LINES):
-        if path(lines[number]) == old:
+    for number in _owned_lines(lines, ours):
+        if ours.effect(lines[number]) == old:
             lines[number] = lines[number].replace(old, new)
     return existing if lines == _split(existing) else "\n".join(lines) + "\n"
 
@@ -116,6 +109,11 @@ def owned(text: str, ours: Ownership) -> dict[str, str]:
     lines = [line.strip() for line in _split(text)]
     mine = _owned_lines(lines, ours).items()
     return {name: lines[number] for number, name in mine if not lines[number].startswith("#")}
+
+
+def named(rendered: str, ours: Ownership) -> dict[str, str]:
+    """Our lines in a text of our own: what each sets, and the line."""
+    return {name: line for line in rendered.splitlines() if (name := ours.name(line))}
 
 
 def path(line: str) -> str | None:
@@ -128,10 +126,6 @@ def value(line: str) -> str | None:
     """The value that an Environment= line of ours gives its variable."""
     match = _VALUE.fullmatch(line.strip())
     return match[1] if match else None
-
-
-def _named(rendered: str, ours: Ownership) -> dict[str, str]:
-    return {name: line for line in rendered.splitlines() if (name := ours.name(line))}
 
 
 def _split(text: str) -> list[str]:

@@ -1,21 +1,104 @@
-"""gateway.env: read as systemd and python-dotenv read it, and changed by key.
+"""gateway.env: the lines that are ours, and how a text with them is read and changed by key.
 
-The two grammars differ (quotes, backslashes, `export`, trailing comments), so a text counts as
-good only when both read the same values for our keys.
+systemd and python-dotenv read it, and their grammars differ (quotes, backslashes, `export`,
+trailing comments), so a text counts as good only when both read the same values for our keys.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from io import StringIO
+from typing import Any
 
+from hx_gateway_db.settings.urls import database_url, parse_database_url, parse_redis_url, redis_url
+from hx_gateway_db.settings.values import Postgres, RedisUse, Settings, redis_use
 from hx_gateway_db.systemd.environment_files import assignments, values
 
-CACHE_URL = "LITELLM_REDIS_URL"
-SHARED_LIMITS = "EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING"
-NO_ADVISORY_LOCK = "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK"
-# They follow from the answers to other questions, and an administrator may have them without us.
-DERIVED_KEYS = (CACHE_URL, SHARED_LIMITS, NO_ADVISORY_LOCK)
-OWNED_KEYS = ("DATABASE_URL", "REDIS_URL", *DERIVED_KEYS, "DISABLE_ADMIN_UI")
+
+@dataclass(frozen=True)
+class Answered:
+    """A line that says an answer: `field` of Settings, as `value` (None: no line).
+
+    `read` makes the field from a text. Raises InvalidSettings.
+    """
+
+    key: str
+    field: str
+    value: Callable[[Settings], str | None]
+    read: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A line that follows from other answers, and that an administrator may have without us.
+
+    `needed` says for which database (None: not known) and uses of Redis there is one, `text` its
+    value then. A sentence on it names what it is there for (`purpose`), and says its value, or
+    `shown` where that is a secret.
+    """
+
+    key: str
+    needed: Callable[[Postgres | None, RedisUse], bool]
+    text: Callable[[Settings], str]
+    purpose: Callable[[Settings], str]
+    shown: str = ""
+
+    def value(self, settings: Settings) -> str | None:
+        """What it says; None: there is no such line."""
+        needed = self.needed(settings.postgres, redis_use(settings))
+        return self.text(settings) if needed else None
+
+
+def _redis_url(settings: Settings) -> str:
+    return redis_url(settings.redis) if settings.redis else ""
+
+
+# Adding a line: its record here, and its paragraph in templates/gateway.env.j2, which is given
+# each value by its key.
+DERIVED = (
+    Derived(
+        "LITELLM_REDIS_URL",
+        needed=lambda postgres, use: use.cache is not None,
+        text=_redis_url,
+        purpose=lambda settings: "the cache",
+        shown="as REDIS_URL",
+    ),
+    Derived(
+        "EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING",
+        needed=lambda postgres, use: use.shared_limits,
+        text=lambda settings: "true",
+        purpose=lambda settings: "the spend buffer" if settings.cache else "the cache",
+    ),
+    Derived(
+        "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK",
+        needed=lambda postgres, use: postgres is not None and postgres.pgbouncer is True,
+        text=lambda settings: "1",
+        purpose=lambda settings: "PgBouncer",
+    ),
+)
+LINES: tuple[Answered | Derived, ...] = (
+    Answered(
+        "DATABASE_URL",
+        "postgres",
+        lambda settings: database_url(settings.postgres),
+        parse_database_url,
+    ),
+    Answered(
+        "REDIS_URL",
+        "redis",
+        lambda settings: _redis_url(settings) or None,
+        lambda text: parse_redis_url(text) if text else None,
+    ),
+    *DERIVED,
+    Answered(
+        "DISABLE_ADMIN_UI",
+        "disable_admin_ui",
+        lambda settings: "true" if settings.disable_admin_ui else "false",
+        lambda text: text == "true",
+    ),
+)
+ANSWERED = tuple(line for line in LINES if isinstance(line, Answered))
+OWNED_KEYS = tuple(line.key for line in LINES)
 
 _LARGEST = 256 * 1024  # characters
 _MANY_BLANKS = re.compile(r"[^\S\r\n]{200}")
@@ -27,6 +110,20 @@ class EnvFileRefusal(Exception):
     def __init__(self, what: str, cure: str = "") -> None:
         super().__init__(what)
         self.what, self.cure = what, cure
+
+
+def lines_for(settings: Settings) -> dict[str, str]:
+    """The value of each line that there is for `settings`, by its key."""
+    said = {line.key: line.value(settings) for line in LINES}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def answered(present: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of Settings that the values `present` in gateway.env say, by name.
+
+    Raises InvalidSettings.
+    """
+    return {line.field: line.read(present[line.key]) for line in ANSWERED if line.key in present}
 
 
 def merge(existing: str | None, rendered: str, template: str, kept: Collection[str] = ()) -> str:

@@ -8,8 +8,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from hx_gateway_db.errors import InvalidSettings, Refused
-from hx_gateway_db.host import drop_in
-from hx_gateway_db.host import gateway_env as env_file
+from hx_gateway_db.host import drop_in, gateway_env
+from hx_gateway_db.host.drop_ins import (
+    CACHE,
+    CACHE_LINES,
+    DATABASE,
+    DATABASE_LINES,
+    RATE_LIMIT,
+    on_host,
+)
 from hx_gateway_db.host.left import Left
 from hx_gateway_db.host.state import State, load
 from hx_gateway_db.host.trust import Distrust, distrust
@@ -19,14 +26,9 @@ from hx_gateway_db.layout import (
     GROUPS,
     PRISTINE_CONFIG,
     STATE_FILE,
-    UNITS,
     Layout,
-    cache_drop_in,
-    database_drop_in,
-    redis_drop_in,
 )
 from hx_gateway_db.settings.answers import KEYS, from_host
-from hx_gateway_db.settings.urls import parse_database_url, parse_redis_url
 from hx_gateway_db.settings.values import Cache, RedisUse, Settings
 from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.snapshot import FileImage, take
@@ -87,8 +89,8 @@ class Host:
     @property
     def cache_on(self) -> bool:
         """Whether 40-cache.conf switches the cache on."""
-        text = self.text(cache_drop_in())
-        return bool(text and drop_in.owned(text, drop_in.CACHE_LINES))
+        text = self.text(CACHE.path)
+        return bool(text and drop_in.owned(text, CACHE_LINES))
 
     @property
     def cache_ours(self) -> bool:
@@ -155,7 +157,7 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool =
     """
     state_image = take(root, STATE_FILE)
     state = load(state_image.content.decode(errors="replace")) if state_image else None
-    drop_ins = {path: take(root, path) for path in map(database_drop_in, UNITS)}
+    drop_ins = {record.path: take(root, record.path) for record in on_host(state)}
     layout = Layout(root, base or _present_base(state, drop_ins))
     unusable: dict[PurePosixPath, str] = {}
     files = {STATE_FILE: state_image, **drop_ins}
@@ -166,9 +168,7 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool =
             if not to_leave:
                 raise
             files[path], unusable[path] = None, str(refusal)
-    paths = [cache_drop_in(), PRISTINE_CONFIG, GROUPS]
-    paths += [redis_drop_in(state.redis_unit)] if state and state.redis_unit else []
-    files |= {path: take(root, path) for path in paths}
+    files |= {path: take(root, path) for path in (PRISTINE_CONFIG, GROUPS)}
     host = Host(layout, files, state, None, "", _groups(files[GROUPS]), unusable)
     if found := host.distrusted:
         return replace(host, problem=next(iter(found.values())).sentence)
@@ -186,10 +186,14 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool =
         return replace(host, problem=f"{layout.gateway_env}: {error}")
 
 
-def tracked(answers: Mapping[str, str], gateway_env: Mapping[str, str]) -> dict[str, str]:
-    """The values of which we remember what we left: of all answers but BASE, and of two more."""
+def tracked(answers: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]:
+    """The values of which we remember what we left.
+
+    Of all `answers` but BASE, and of the `lines` of gateway.env that follow from them.
+    """
     values = {key: value for key, value in answers.items() if key != "BASE"}
-    return values | {key: gateway_env[key] for key in env_file.DERIVED_KEYS if key in gateway_env}
+    derived = (line.key for line in gateway_env.DERIVED)
+    return values | {key: lines[key] for key in derived if key in lines}
 
 
 def free_system_group_id(host: Host) -> int:
@@ -202,11 +206,12 @@ def _present_base(
 ) -> PurePosixPath:
     if state:
         return state.gateway_env.parent.parent.parent
-    for path, image in drop_ins.items():
-        if image is None or distrust(path, image.metadata, "root", 0o644):
+    for record in DATABASE.values():
+        image = drop_ins[record.path]
+        if image is None or distrust(record.path, image.metadata, "root", 0o644):
             continue
         text = image.content.decode(errors="replace")
-        for line in drop_in.owned(text, drop_in.DATABASE_LINES).values():
+        for line in drop_in.owned(text, DATABASE_LINES).values():
             file = PurePosixPath(drop_in.path(line) or "/")
             base = file.parent.parent.parent
             if file == Layout(Path("/"), base).gateway_env:
@@ -218,13 +223,12 @@ def _read_settings(host: Host) -> Settings | None:
     values = environment_files.values(host.text(host.layout.gateway_env) or "")
     if "DATABASE_URL" not in values:
         return None
-    redis = values.get("REDIS_URL")
+    answered = gateway_env.answered(values)
+    redis = answered.get("redis") is not None
     return Settings(
-        postgres=parse_database_url(values["DATABASE_URL"]),
-        redis=parse_redis_url(redis) if redis else None,
+        **answered,
         cache=Cache(_rate_limit(host)) if host.cache_on and redis else None,
-        transaction_buffer=bool(redis) and _transaction_buffer(host),
-        disable_admin_ui=values.get("DISABLE_ADMIN_UI", "true") == "true",
+        transaction_buffer=redis and _transaction_buffer(host),
         base=host.layout.base,
     )
 
@@ -237,8 +241,8 @@ def _rate_limit(host: Host) -> int:
     with suppress(Refused):
         if image and (limit := config_yaml.rate_limit(image.content)):
             return limit
-    lines = drop_in.owned(host.text(cache_drop_in()) or "", drop_in.CACHE_LINES)
-    text = drop_in.value(lines.get(drop_in.RATE_LIMIT, "")) or ""
+    lines = drop_in.owned(host.text(CACHE.path) or "", CACHE_LINES)
+    text = drop_in.value(lines.get(RATE_LIMIT, "")) or ""
     return int(text) if re.fullmatch(r"0*[1-9]\d{0,8}", text) else Cache().rate_limit
 
 

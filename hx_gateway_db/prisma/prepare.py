@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import failures
 from hx_gateway_db.layout import (
+    DATABASE_DROP_IN,
     LITELLM_UNIT,
     PRISMA_FOLDER,
     PRISMA_WORK,
     STATE_FOLDER,
-    database_drop_in,
+    drop_in_folder,
 )
 from hx_gateway_db.prisma import check
 from hx_gateway_db.prisma.check import Report, probe
@@ -166,7 +167,8 @@ def _prepare(sandbox: Sandbox, progress: Progress) -> Prepared:
 def _present() -> dict[str, str]:
     """What an earlier preparation has put into the drop-in."""
     with suppress(Unreadable):
-        text = foreign_file.read(database_drop_in(LITELLM_UNIT), _LARGEST_UNIT_FILE)
+        path = drop_in_folder(LITELLM_UNIT) / DATABASE_DROP_IN
+        text = foreign_file.read(path, _LARGEST_UNIT_FILE)
         return recorded(text.decode(errors="replace"))
     return {}
 

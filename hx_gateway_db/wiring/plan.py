@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.host import drop_in, render
+from hx_gateway_db.host import gateway_env
 from hx_gateway_db.host.config_yaml import Origin
 from hx_gateway_db.host.host import Host, free_system_group_id, tracked
 from hx_gateway_db.host.left import Left
@@ -22,28 +22,24 @@ from hx_gateway_db.layout import (
     UNITS,
     WRAPPER_UNIT,
     Layout,
-    cache_drop_in,
-    database_drop_in,
-    redis_drop_in,
 )
 from hx_gateway_db.settings.answers import from_host
-from hx_gateway_db.settings.values import Cache, Settings, redis_use
+from hx_gateway_db.settings.values import Settings, redis_use
 from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.changes import Changes, FileChange, Group
 from hx_gateway_db.transaction.folders import exists
-from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
+from hx_gateway_db.transaction.snapshot import FileImage, Metadata
 from hx_gateway_db.wiring.diff import unified
 from hx_gateway_db.wiring.provisioning import Made, is_ours, remembered
-from hx_gateway_db.wiring.wanted import (
-    Edit,
-    left_behind,
-    stripped,
-    unwired_config,
-    wired_cache_drop_in,
-    wired_config,
-    wired_database_drop_in,
-    wired_gateway_env,
+from hx_gateway_db.wiring.wanted import Edit
+from hx_gateway_db.wiring.wanted_config import left_config, unwired_config, wired_config
+from hx_gateway_db.wiring.wanted_drop_ins import (
+    redis_drop_ins,
+    unwired_drop_ins,
+    wired_drop_ins,
+    with_prisma,
 )
+from hx_gateway_db.wiring.wanted_env import wired_gateway_env
 
 
 @dataclass(frozen=True)
@@ -126,12 +122,9 @@ class _Draft:
             group = Group(GATEWAY_GROUP, free_system_group_id(host))
         gid = host.group if group is None else group.gid
         env = wired_gateway_env(settings, host, present, gid)
-        edits = [
-            env,
-            wired_database_drop_in(LITELLM_UNIT, host, present, self.prisma),
-            wired_database_drop_in(WRAPPER_UNIT, host, present),
-            wired_cache_drop_in(settings.cache, host, present),
-        ]
+        edits = [env, *wired_drop_ins(settings, host, present)]
+        if self.prisma is not None:
+            edits = with_prisma(edits, self.prisma)
         ours = _kept(host, settings, self.made)
         notes: list[str] = []
         if self.config is None:
@@ -145,9 +138,9 @@ class _Draft:
             edits.insert(len(edits) if redis_use(settings).any else 0, self.config)
         notes += [sentence for edit in edits for sentence in edit.said]
         changes = [edit.change for edit in edits]
-        changes += _redis_drop_ins(host, ours.redis_unit)
+        changes += redis_drop_ins(settings, host, ours.redis_unit)
         if self.moved_from:
-            changes += left_behind(self.moved_from)
+            changes += _left_behind(self.moved_from)
         changed = [change for change in changes if change.before != change.after]
         restart = set(affected_units(changed)) | set(previous.restart if previous else ())
         env_text = env.change.after.content.decode() if env.change.after else ""
@@ -196,13 +189,7 @@ def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
     notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
     notes += [host.problem] if host.problem else []
     notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
-    for unit in UNITS:
-        path = database_drop_in(unit)
-        rendered = render.database_drop_in(host.layout)
-        changes.append(stripped(host, path, drop_in.DATABASE_LINES, rendered))
-    rendered = render.cache_drop_in(Cache())
-    changes.append(stripped(host, cache_drop_in(), drop_in.CACHE_LINES, rendered))
-    changes += _redis_drop_ins(host, "")
+    changes += unwired_drop_ins(host)
     changed = [change for change in changes if change.before != change.after]
     restart = {*affected_units(changed), *host.state.restart}
     state = replace(
@@ -293,19 +280,11 @@ def _kept(host: Host, settings: Settings, made: Made) -> Made:
     )
 
 
-def _redis_drop_ins(host: Host, unit: str) -> list[FileChange]:
-    """Those of the Redis that has to be given our user again at its start, and had to before."""
-    earlier = host.state.redis_unit if host.state else ""
-    changes = []
-    for name in dict.fromkeys((unit, earlier)):
-        if name:
-            path = redis_drop_in(name)
-            before = host.files[path] if path in host.files else take(host.layout.root, path)
-            metadata = before.metadata if before else Metadata(os.geteuid(), os.getegid(), 0o644)
-            text = render.redis_user_drop_in("/usr/sbin/hx-gateway-db provision --local-redis")
-            after = FileImage(text.encode(), metadata) if name == unit else None
-            changes.append(FileChange(path, before, after))
-    return changes
+def _left_behind(host: Host) -> list[FileChange]:
+    """What has to happen to the files below a BASE that is no longer the gateway's."""
+    env = host.layout.gateway_env
+    config = left_config(host)
+    return [FileChange(env, host.files[env], None), *([config] if config else [])]
 
 
 def _emptied(changes: Iterable[FileChange]) -> tuple[PurePosixPath, ...]:
@@ -326,12 +305,11 @@ def _state_file(host: Host, state: State) -> FileChange:
     return FileChange(STATE_FILE, host.files[STATE_FILE], image)
 
 
-def _left_by_apply(settings: Settings, local_database: str, gateway_env: str) -> dict[str, str]:
+def _left_by_apply(settings: Settings, local_database: str, text: str) -> dict[str, str]:
     # Of what no answer stands for, only what we want: the rest is an administrator's.
-    wanted = environment_files.values(render.gateway_env(settings))
-    ours = {
-        key: value for key, value in environment_files.values(gateway_env).items() if key in wanted
-    }
+    wanted = gateway_env.lines_for(settings)
+    lines = environment_files.values(text)
+    ours = {key: value for key, value in lines.items() if key in wanted}
     return tracked(from_host(settings, local_database), ours)
 
 

@@ -1,7 +1,8 @@
 """Our own part of a change, taken back out of a file that somebody else has edited since."""
 
 from hx_gateway_db.host import config_yaml, drop_in, gateway_env, render
-from hx_gateway_db.layout import CACHE_DROP_IN, CONFIG_YAML, DATABASE_DROP_IN, GATEWAY_ENV
+from hx_gateway_db.host.drop_ins import DROP_INS
+from hx_gateway_db.layout import CONFIG_YAML, GATEWAY_ENV
 from hx_gateway_db.transaction.changes import FileChange
 from hx_gateway_db.transaction.snapshot import FileImage
 from hx_gateway_db.yaml_edit.edit import YamlRefusal
@@ -33,8 +34,10 @@ def _without_ours(change: FileChange, now: bytes, before: bytes) -> bytes | None
     if name == GATEWAY_ENV:
         template = render.gateway_env_with_all_keys()
         return gateway_env.as_before(now.decode(), before.decode(), template).encode()
-    if name in (DATABASE_DROP_IN, CACHE_DROP_IN):
-        ours = drop_in.DATABASE_LINES if name == DATABASE_DROP_IN else drop_in.CACHE_LINES
-        text = drop_in.merge(now.decode(), before.decode(), drop_in.PRISMA_LINES)
-        return drop_in.merge(text, before.decode(), ours).encode()
-    return None
+    record = next((record for record in DROP_INS if record.path == change.path), None)
+    if record is None:
+        return None
+    text = now.decode()
+    for ours in filter(None, (record.prepared, record.ours)):
+        text = drop_in.merge(text, before.decode(), ours)
+    return text.encode()

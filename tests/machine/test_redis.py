@@ -463,8 +463,8 @@ print(json.dumps(dataclasses.asdict(result) if dataclasses.is_dataclass(result) 
 """
 DROP_IN = """
 import json
-from hx_gateway_db.host.render import redis_user_drop_in
-print(json.dumps(redis_user_drop_in("/usr/local/sbin/remake")))
+from hx_gateway_db.settings.templates import rendered
+print(json.dumps(rendered("redis-user.conf.j2", command="/usr/local/sbin/remake")))
 """
 OURS = login(REDIS_USER)
 REDIS = "redis-server.service"

@@ -1,21 +1,14 @@
 """Drop-ins in which an administrator's lines stay."""
 
+from pathlib import Path
+
 import pytest
 
-from hx_gateway_db.host.drop_in import (
-    CACHE_LINES,
-    CACHE_NAMES,
-    DATABASE_LINES,
-    Settled,
-    merge,
-    moved,
-    path,
-    settle,
-    strip,
-    value,
-)
-from hx_gateway_db.host.render import cache_drop_in
-from hx_gateway_db.settings.values import Cache
+from hx_gateway_db.host.drop_in import Settled, merge, moved, named, path, settle, strip, value
+from hx_gateway_db.host.drop_ins import CACHE, CACHE_LINES, DATABASE_LINES
+from hx_gateway_db.host.render import drop_in
+from hx_gateway_db.layout import Layout
+from hx_gateway_db.settings.values import Cache, Postgres, Redis, Settings
 
 OURS = "[Service]\nEnvironmentFile=/b/config/api-gateway/gateway.env\n"
 EDITED = "# site\n[Service]\nEnvironmentFile=/b/config/api-gateway/gateway.env\nNice=5\n"
@@ -98,7 +91,12 @@ def test_a_line_that_reads_another_gateway_env_stays_and_goes_last() -> None:
 def test_a_move_changes_the_path_and_nothing_else_in_the_line() -> None:
     text = EDITED.replace("=/b", "=-/b") + "EnvironmentFile=/site/gateway.env\n"
     old, new = "/b/config/api-gateway/gateway.env", "/c/config/api-gateway/gateway.env"
-    assert moved(text, old, new) == text.replace("=-/b/", "=-/c/")
+    assert moved(text, DATABASE_LINES, old, new) == text.replace("=-/b/", "=-/c/")
+
+
+def cache_drop_in(cache: Cache) -> str:
+    settings = Settings(Postgres("h", "d", "u", "p"), Redis("r"), cache)
+    return drop_in(CACHE, settings, Layout(Path("/")))
 
 
 CACHE_ON = cache_drop_in(Cache(60))
@@ -114,7 +112,8 @@ def test_edited_cache_lines_may_stay_and_lost_ones_come_back_but_no_comment() ->
 
 
 def test_a_new_limit_changes_its_line_and_our_comment() -> None:
-    stay = CACHE_NAMES - {"RATE_LIMIT_TOKENS_PER_MINUTE", "Example simple rate limit"}
+    limited = {"LITELLM_RATE_LIMIT_TOKENS_PER_MINUTE", "Example simple rate limit"}
+    stay = named(CACHE_ON, CACHE_LINES).keys() - limited
     edited = CACHE_ON.replace("LITELLM_CACHE=1", "LITELLM_CACHE=0")
     outcome = settle(
         edited, cache_drop_in(Cache(7)), CACHE_LINES, lambda line: CACHE_LINES.name(line) in stay

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hx_gateway_db.host import gateway_env
+from hx_gateway_db.host import gateway_env, render
 from hx_gateway_db.host.gateway_env import EnvFileRefusal
+from hx_gateway_db.settings.values import Cache, Postgres, Redis, Settings
 from hx_gateway_db.systemd.environment_files import values
 
 FRESH = (
@@ -107,3 +108,42 @@ def test_of_a_line_that_python_dotenv_can_not_read_it_says_nothing_by_itself(
 ) -> None:
     merge("no assignment at all, (\n", FRESH)
     assert caplog.messages == []
+
+
+SETTINGS = [
+    Settings(
+        Postgres("db1", "d", "u", "p", pgbouncer=pgbouncer), redis, cache, buffer, disable_admin_ui
+    )
+    for pgbouncer in (None, True, False)
+    for redis, cache, buffer in (
+        (None, None, False),
+        (Redis("r1"), None, False),
+        (Redis("r1", password="r"), None, True),
+        (Redis("r1"), Cache(), False),
+        (Redis("r1"), Cache(), True),
+    )
+    for disable_admin_ui in (True, False)
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_fresh_file_has_the_lines_of_the_records_and_no_other(settings: Settings) -> None:
+    lines = gateway_env.lines_for(settings)
+    assert values(render.gateway_env(settings)) == lines
+    assert list(lines) == [key for key in gateway_env.OWNED_KEYS if key in lines]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_an_answer_reads_back_from_its_line(settings: Settings) -> None:
+    read = gateway_env.answered(gateway_env.lines_for(settings))
+    assert read == {name: getattr(settings, name) for name in read}
+    assert read.keys() == {"postgres", "disable_admin_ui"} | (
+        {"redis"} if settings.redis else set()
+    )
+
+
+def test_every_line_has_its_paragraph_with_a_comment_in_the_template() -> None:
+    paragraphs = render.gateway_env_with_all_keys().split("\n\n")[1:]
+    keys = [paragraph.splitlines()[-1].partition("=")[0] for paragraph in paragraphs]
+    assert sorted(keys) == sorted(gateway_env.OWNED_KEYS)
+    assert all(paragraph.startswith("# ") for paragraph in paragraphs)

@@ -258,3 +258,23 @@ def test_a_line_that_systemd_ignores_is_mended_and_that_is_said(root: Path, run:
     _, _, err = run("apply")
     assert f'30-db.conf: EnvironmentFile="/{ENV}" is ignored by systemd: written anew.' in err
     assert snapshot(root) == before
+
+
+MINE = 'Environment="PATH=/site/bin:/usr/bin"\n'
+
+
+@pytest.mark.parametrize("file", [f"{UNIT_FOLDERS[1]}/30-db.conf", CACHE_CONF])
+def test_where_no_client_is_prepared_a_path_is_the_administrators_and_outlives_a_rollback(
+    root: Path, run: Run, file: str
+) -> None:
+    run("apply", answers=CACHE_ON)
+    edit(root / file, ("[Service]\n", f"[Service]\n{MINE}"))
+    run("rollback")
+    assert MINE in (root / file).read_text()
+
+
+def test_a_prepared_clients_path_goes_with_the_drop_in(root: Path, run: Run) -> None:
+    run("apply", answers=ANSWERS)
+    edit(root / UNIT_FOLDERS[0] / "30-db.conf", ("[Service]\n", f"[Service]\n{MINE}"))
+    run("rollback")
+    assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()

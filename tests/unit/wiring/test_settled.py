@@ -12,8 +12,9 @@ import pytest
 
 from hx_gateway_db.cli.parser import main
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.host.drop_ins import redis_user
 from hx_gateway_db.host.host import read_host
-from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS, redis_drop_in
+from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS
 from hx_gateway_db.transaction import snapshot
 from hx_gateway_db.transaction.changes import Changes, FileChange
 from hx_gateway_db.transaction.lock import lock
@@ -31,7 +32,7 @@ CONFIG, ENV = f"{CONFIG_FOLDER}/config.yaml", f"{CONFIG_FOLDER}/gateway.env"
 UNIT_FOLDERS = [f"etc/systemd/system/{unit}.d" for unit in UNITS]
 DROP_INS = [f"{folder}/30-db.conf" for folder in UNIT_FOLDERS]
 CACHE_DROP_IN = f"{UNIT_FOLDERS[0]}/40-cache.conf"
-REDIS_DROP_IN = str(redis_drop_in("redis-server.service").relative_to("/"))
+REDIS_DROP_IN = str(redis_user("redis-server.service").path.relative_to("/"))
 PRESENT = (f"{STATE}/state", f"{STATE}/config.yaml.pristine", "etc/group", ENV, CONFIG, *DROP_INS)
 ANSWERS = {"PG_HOST": "db1", "PG_PASS": "geh@im %", "REDIS_HOST": "r1", "REDIS_PASS": "rot"}
 
