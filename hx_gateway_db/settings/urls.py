@@ -4,6 +4,7 @@ User, password and database name are percent-encoded to RFC 3986's unreserved ch
 the value needs no quoting for systemd, python-dotenv, a shell or LiteLLM.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
@@ -114,7 +115,7 @@ def _postgres(url: str) -> Postgres:
 def parse_redis_url(url: str) -> Redis:
     """The settings that `url` holds. Raises UnreadableUrl, without quoting the URL.
 
-    What redis-py reads in the query as well as before it: `db` wins there, a login loses.
+    A `db` in the query wins over the path, as it does for redis-py.
     """
     try:
         return _redis(url)
@@ -128,13 +129,14 @@ def _redis(url: str) -> Redis:
         raise InvalidSettings("REDIS_URL names no host, or a socket: answer REDIS_HOST.")
     query = {name: unquote(value) for name, value in parse_qsl(parts.query)}
     query.pop(_CHECK_HOSTNAME, None)
-    database = query.pop("db", "") or parts.path.removeprefix("/") or "0"
-    user, password = query.pop("username", ""), query.pop("password", "")
+    database = parts.path.removeprefix("/") or "0"
+    if re.fullmatch(r"[0-9]{1,9}", query.get("db", "")):
+        database = query.pop("db")
     return Redis(
         host=parts.hostname,
         port=parts.port or 6379,
-        user=unquote(parts.username or user),
-        password=unquote(parts.password or password),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
         database=_or_invalid("REDIS_URL", lambda: int(database)),
         tls=parts.scheme == "rediss",
         ca_file=query.pop(_CA_CERTS, ""),
