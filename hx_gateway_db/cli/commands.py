@@ -198,8 +198,8 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
 
 def _provision(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host.host import read_host
-    from hx_gateway_db.wiring.apply import desired
-    from hx_gateway_db.wiring.provisioning import commands, provision, restore_local_redis
+    from hx_gateway_db.wiring.apply import desired, make_on_servers
+    from hx_gateway_db.wiring.provisioning import commands, restore_local_redis
 
     if options.root != Path("/"):
         raise UsageError("provision asks servers: it can't be used with --root.")
@@ -207,11 +207,10 @@ def _provision(options: Namespace, terminal: _Terminal) -> int:
         restore_local_redis(read_host(options.root))
         return 0
     given = _given(options)
-    host, _, settings = desired(options.root, given)
     if options.print:
-        screen.write(sys.stdout, commands(settings), exact=True)
+        screen.write(sys.stdout, commands(desired(options.root, given)[2]), exact=True)
         return 0
-    provision(settings, given, host, terminal)
+    make_on_servers(options.root, given, terminal)
     return 0
 
 

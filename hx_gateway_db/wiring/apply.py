@@ -17,6 +17,7 @@ from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.transaction.folders import same
 from hx_gateway_db.transaction.lock import lock
 from hx_gateway_db.wiring.carry_out import new_run
+from hx_gateway_db.wiring.made import Memory
 from hx_gateway_db.wiring.outside import REAL, Outside
 from hx_gateway_db.wiring.plan import (
     editable,
@@ -74,7 +75,10 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             return NOTHING_TO_CHANGE
         if database_choice(given) == "local" and not online and not server_here(settings):
             return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
-        plan = plan.with_made(provision(settings, given, host, progress))
+        memory = Memory(host)
+        made = provision(settings, given, host, progress, memory.keep)
+        host = memory.host
+        plan = plan.with_made(made, host)
         prepared = prepared_client(progress) if online and request.prepare_prisma else None
         if prepared is not None:
             plan = plan.with_prisma(prepared)
@@ -98,6 +102,16 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
                 " here: 'hx-gateway-db apply' on the live host finishes."
             )
         return "The gateway is wired to its database."
+
+
+def make_on_servers(
+    root: Path, given: Mapping[str, str], progress: Progress, outside: Outside = REAL
+) -> None:
+    """Make what the answers ask for on the servers, and nothing else. Raises as `apply` does."""
+    with lock(root, "provision"):
+        undo_interrupted(root, progress, outside)
+        host, _, settings = desired(root, given)
+        provision(settings, given, host, progress, Memory(host).keep)
 
 
 def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:

@@ -30,7 +30,8 @@ from hx_gateway_db.transaction.changes import Changes, FileChange, Group
 from hx_gateway_db.transaction.folders import exists
 from hx_gateway_db.transaction.snapshot import FileImage, Metadata
 from hx_gateway_db.wiring.diff import unified
-from hx_gateway_db.wiring.provisioning import Made, is_ours, remembered
+from hx_gateway_db.wiring.made import Made
+from hx_gateway_db.wiring.provisioning import is_ours, remembered
 from hx_gateway_db.wiring.wanted import Edit
 from hx_gateway_db.wiring.wanted_config import left_config, unwired_config, wired_config
 from hx_gateway_db.wiring.wanted_drop_ins import (
@@ -57,9 +58,9 @@ class Plan:
     config_left: bool = False
     draft: "_Draft | None" = field(default=None, repr=False)
 
-    def with_made(self, made: Made) -> "Plan":
-        """The plan of an apply, remembering what was made on the host's own servers for it."""
-        return self._redrawn(lambda draft: replace(draft, made=made))
+    def with_made(self, made: Made, host: Host) -> "Plan":
+        """The plan of an apply, with what was made for it on the servers of what is `host` now."""
+        return self._redrawn(lambda draft: replace(draft, made=made, host=host))
 
     def with_prisma(self, environment: Mapping[str, str]) -> "Plan":
         """The same with the environment that LiteLLM needs for a client that was prepared."""

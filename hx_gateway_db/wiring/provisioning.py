@@ -3,39 +3,33 @@ as root can, others with an administrator's login; or the commands for an admini
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import LOCAL_HOST, administrators, database_choice
 from hx_gateway_db.settings.values import REDIS_USER, Redis, Settings
+from hx_gateway_db.wiring.made import Made, Remember
 
 _CONNECT_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Made:
-    """What was made on this machine's own servers, as the state file remembers it.
-
-    `port` is the database's. `redis_user` is a name and its server's port; `redis_unit` is the unit
-    of a Redis that forgets it when it ends.
-    """
-
-    database: str = ""
-    port: str = ""
-    redis_user: str = ""
-    redis_unit: str = ""
-
-
-def provision(settings: Settings, given: Mapping[str, str], host: Host, progress: Progress) -> Made:
+def provision(
+    settings: Settings,
+    given: Mapping[str, str],
+    host: Host,
+    progress: Progress,
+    remember: Remember,
+) -> Made:
     """Make what the answers ask for: `DATABASE=local`, or an administrator's login to a server.
 
-    What is there already is used. Raises Refused with the reason.
+    What is there already is used; what of it is our own on this machine goes to `remember` at
+    once. Raises Refused with the reason.
     """
     made = Made()
     if database_choice(given) == "local" or _written_elsewhere(given, host):
-        made = _locally(settings, host, progress)
+        made = _locally(settings, host, progress, remember)
     logins = administrators(given)
     if login := logins.get("postgres"):
         from hx_gateway_db.postgres import administration as postgres_administration
@@ -94,23 +88,27 @@ def remembered(redis: Redis) -> str:
     return f"{redis.user} {redis.port}"
 
 
-def _locally(settings: Settings, host: Host, progress: Progress) -> Made:
+def _locally(settings: Settings, host: Host, progress: Progress, remember: Remember) -> Made:
     from hx_gateway_db.postgres import administration as postgres_administration
 
     database, port = settings.postgres.database, str(settings.postgres.port)
     progress.say(f"Making the role and database {database}.")
-    postgres_administration.provision(settings.postgres)
+    # One that was there already is somebody else's, whatever is in it.
+    ours = postgres_administration.provision(settings.postgres).ours
+    made = Made(database, port) if ours else Made()
+    remember(made)
     redis = settings.redis
     if redis is None or not is_ours(redis):
-        return Made(database, port)
+        return made
     from hx_gateway_db.redis import administration as redis_administration
 
     progress.say(f"Making the Redis user {redis.user}.")
-    ours = _made_before(host, redis)
-    if not redis_administration.provision_local(redis, ours=ours).ours:
-        return Made(database, port)
-    unit = redis_administration.persistence(redis).unit
-    return Made(database, port, remembered(redis), unit)
+    before = _made_before(host, redis)
+    if not redis_administration.provision_local(redis, ours=before).ours:
+        return made
+    made = replace(made, redis_user=remembered(redis))
+    remember(made)
+    return replace(made, redis_unit=redis_administration.persistence(redis).unit)
 
 
 def _written_elsewhere(given: Mapping[str, str], host: Host) -> bool:
