@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS
-from hx_gateway_db.settings.values import Redis
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
 
 
@@ -29,8 +30,8 @@ def status(host: Host) -> Iterator[Fact]:
         postgres = settings.postgres
         yield Fact(
             "database",
-            f"{postgres.database} on {postgres.host}:{postgres.port} as {postgres.user},"
-            f" sslmode {postgres.sslmode}",
+            f"{postgres.database} on {address(postgres.host, postgres.port)} as {postgres.user},"
+            f" sslmode {postgres.sslmode}{_unknown_mode(postgres)}",
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
@@ -54,10 +55,17 @@ def _gateway_env(host: Host) -> str:
     return str(host.layout.gateway_env) if there else "not there"
 
 
+def _unknown_mode(postgres: Postgres) -> str:
+    mode = dict(postgres.parameters).get("sslmode")
+    if mode is None:
+        return ""
+    return f" (DATABASE_URL says {said(mode)}, which LiteLLM 1.74 does not know)"
+
+
 def _redis(redis: Redis | None) -> str:
     if redis is None:
         return "none"
-    return f"{redis.host}:{redis.port}/{redis.database} as {redis.user or 'default'}"
+    return f"{address(redis.host, redis.port)}/{redis.database} as {redis.user or 'default'}"
 
 
 def _unit(name: str, host: Host) -> str:

@@ -29,6 +29,7 @@ from hx_gateway_db.layout import (
     Layout,
 )
 from hx_gateway_db.settings.answers import KEYS, from_host
+from hx_gateway_db.settings.urls import readable
 from hx_gateway_db.settings.values import Cache, RedisUse, Settings
 from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.snapshot import FileImage, take
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 class Host:
     """`settings` is None when the host has none that can be believed; `problem` then says why.
 
+    `readable` are the answers that its URLs hold all the same.
+
     `files` are all that a plan for the present BASE reads, those that are missing as None.
     `groups` maps the names in the host's own /etc/group to their ids. `unusable` says in a
     sentence what keeps a file from being read; only a host that is left as it is has such files,
@@ -57,6 +60,7 @@ class Host:
     problem: str
     groups: Mapping[str, int] = field(repr=False)
     unusable: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    readable: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def distrusted(self) -> Mapping[PurePosixPath, Distrust]:
@@ -115,7 +119,7 @@ class Host:
     def answers(self) -> dict[str, str]:
         """Today's values as answers, passwords among them."""
         local = self.state.local_database if self.state else ""
-        return from_host(self.settings, local) if self.settings else {}
+        return from_host(self.settings, local) if self.settings else dict(self.readable)
 
     @property
     def values(self) -> dict[str, str]:
@@ -183,7 +187,9 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool =
     try:
         return replace(host, settings=_read_settings(host))
     except InvalidSettings as error:
-        return replace(host, problem=f"{layout.gateway_env}: {error}")
+        values = environment_files.values(host.text(layout.gateway_env) or "")
+        answers = readable(values.get("DATABASE_URL", ""), values.get("REDIS_URL", ""))
+        return replace(host, problem=f"{layout.gateway_env}: {error}", readable=answers)
 
 
 def tracked(answers: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hx_gateway_db.settings.values import Login, Postgres
+from hx_gateway_db.settings.values import Login, Postgres, address
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Target:
     @property
     def address(self) -> str:
         """Host and port as people write them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return address(self.host, self.port)
 
     @property
     def place(self) -> str:

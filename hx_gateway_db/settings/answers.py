@@ -101,15 +101,19 @@ def database_choice(given: Mapping[str, str]) -> str:
 
 
 def to_settings(
-    given: Mapping[str, str], present: Settings | None, generate_password: Callable[[], str]
+    given: Mapping[str, str],
+    present: Settings | None,
+    generate_password: Callable[[], str],
+    readable: Mapping[str, str] | None = None,
 ) -> Settings:
     """What `given` asks for, on top of what the host has now.
 
-    An answer that is missing, or a password that is empty, keeps the present value.
+    An answer that is missing, or a password that is empty, keeps the present value; where a host
+    has none that can be used, the answers that are `readable` there.
     `generate_password` is called for a local database or Redis that has no login yet.
     Raises InvalidSettings naming the answer that is missing or wrong.
     """
-    values = _DEFAULTS | (from_settings(present) if present else {})
+    values = _DEFAULTS | (from_settings(present) if present else dict(readable or {}))
     values |= {
         key: value
         for key, value in given.items()
@@ -129,7 +133,7 @@ def to_settings(
     if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
         values["REDIS_CACERT"] = ""
     redis = None
-    if _boolean(values, "REDIS", default="REDIS_HOST" in given):
+    if _boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
         if database_choice(given) == "local" and not values.get("REDIS_PASS"):
             _own_user(values, generate_password)
         redis = Redis(
@@ -154,7 +158,7 @@ def to_settings(
             sslmode=sslmode,
             ca_file=values.get("PG_SSLROOTCERT", ""),
             pgbouncer=None if values["PG_BOUNCER"] == "auto" else _boolean(values, "PG_BOUNCER"),
-            parameters=present.postgres.parameters if present else (),
+            parameters=_postgres_parameters(sslmode, present),
         ),
         redis=redis,
         cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
@@ -162,6 +166,12 @@ def to_settings(
         disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
         base=PurePosixPath(values["BASE"]),
     )
+
+
+def _postgres_parameters(sslmode: str, present: Settings | None) -> tuple[tuple[str, str], ...]:
+    """Those of the present URL; a mode there that Prisma does not know stays with `prefer` only."""
+    parameters = present.postgres.parameters if present else ()
+    return tuple(item for item in parameters if sslmode == "prefer" or item[0] != "sslmode")
 
 
 def _redis_parameters(

@@ -10,7 +10,7 @@ from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from hx_gateway_db.errors import InvalidSettings
-from hx_gateway_db.settings.values import Postgres, Redis
+from hx_gateway_db.settings.values import Postgres, Redis, address
 
 _Number = TypeVar("_Number")
 # Older LiteLLM's Prisma; newer LiteLLM translates libpq's other modes for it.
@@ -36,7 +36,7 @@ def database_url(postgres: Postgres) -> str:
     tail = "?" + "&".join(f"{encode(name)}={encode(value)}" for name, value in query)
     return (
         f"postgresql://{encode(postgres.user)}:{encode(postgres.password)}"
-        f"@{_netloc(postgres.host)}:{postgres.port}/{encode(postgres.database)}"
+        f"@{address(postgres.host, postgres.port)}/{encode(postgres.database)}"
         f"{tail if query else ''}"
     )
 
@@ -55,7 +55,7 @@ def redis_url(redis: Redis) -> str:
     query.extend(redis.parameters)
     tail = "?" + "&".join(f"{name}={encode(value.replace('%', '%25'))}" for name, value in query)
     return (
-        f"{scheme}://{login}{_netloc(redis.host)}:{redis.port}/{redis.database}"
+        f"{scheme}://{login}{address(redis.host, redis.port)}/{redis.database}"
         f"{tail if query else ''}"
     )
 
@@ -144,6 +144,11 @@ def _redis(url: str) -> Redis:
     )
 
 
+def readable(database_url: str, redis_url: str) -> dict[str, str]:
+    """The answers that are beyond doubt in two URLs of which one can't be used; empty: none."""
+    return _readable(database_url, _POSTGRES_PARTS) | _readable(redis_url, _REDIS_PARTS)
+
+
 # The answers for the parts of a URL: host, port, path, user, password.
 _POSTGRES_PARTS = ("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS")
 _REDIS_PARTS = ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USER", "REDIS_PASS")
@@ -177,10 +182,6 @@ def _tls_query(postgres: Postgres) -> list[tuple[str, str]]:
         return [("sslmode", postgres.sslmode)]
     query = [("sslmode", "require"), ("sslaccept", "strict")]
     return [*query, ("sslcert", postgres.ca_file)] if postgres.ca_file else query
-
-
-def _netloc(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _split(name: str, url: str, schemes: tuple[str, ...]) -> SplitResult:

@@ -21,6 +21,16 @@ _ZONE = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
+def address(host: str, port: int) -> str:
+    """Host and port as people and URLs write them: an IPv6 address in brackets (RFC 3986)."""
+    return f"{in_brackets(host)}:{port}"
+
+
+def in_brackets(host: str) -> str:
+    """A host as it stands before a colon."""
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True)
 class Postgres:
     """A PostgreSQL database and the login that LiteLLM uses for it.

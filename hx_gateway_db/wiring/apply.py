@@ -146,7 +146,7 @@ def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Se
     """
     wired = read_host(root)
     try:
-        settings = to_settings(given, wired.settings, _generate_password)
+        settings = to_settings(given, wired.settings, _generate_password, wired.readable)
     except InvalidSettings as error:
         if wired.distrusted:
             raise Refused(wired.problem) from None

@@ -4,6 +4,7 @@ import pytest
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.settings.answers import administrators, from_settings, parse_answers, to_settings
+from hx_gateway_db.settings.urls import database_url, parse_database_url
 from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
 PRESENT = Settings(
@@ -126,3 +127,27 @@ def test_an_administrator_s_login_is_no_part_of_the_settings() -> None:
     settings = to_settings(given, None, no_password)
     assert settings == Settings(Postgres("h", "hx_gateway", "hx_gateway", "p"))
     assert "geheim" not in repr(administrators(given))
+
+
+def test_an_empty_redis_host_is_no_answer() -> None:
+    given = {"PG_HOST": "db1", "PG_PASS": "p", "REDIS_HOST": ""}
+    assert to_settings(given, None, no_password).redis is None
+
+
+def test_a_mode_that_prisma_does_not_know_stays_with_prefer_and_goes_with_another() -> None:
+    url = "postgresql://u:p@h:5432/d?sslmode=verify-full&connection_limit=3"
+    present = Settings(parse_database_url(url))
+    kept = to_settings({"PG_SSLMODE": "prefer"}, present, no_password)
+    assert database_url(kept.postgres) == url
+    asked = to_settings({"PG_SSLMODE": "verify-full"}, present, no_password)
+    assert asked.postgres.sslmode == "verify-full"
+    assert "sslmode=require&sslaccept=strict" in database_url(asked.postgres)
+    assert "verify-full" not in database_url(asked.postgres)
+
+
+def test_what_can_be_read_of_a_url_that_cannot_be_used_takes_the_place_of_defaults() -> None:
+    readable = {"PG_DB": "litellm", "PG_USER": "llm", "PG_PASS": "p"}
+    settings = to_settings({"PG_HOST": "db1"}, None, no_password, readable)
+    assert (settings.postgres.database, settings.postgres.user) == ("litellm", "llm")
+    with pytest.raises(InvalidSettings, match="PG_HOST is missing"):
+        to_settings({}, None, no_password, readable)

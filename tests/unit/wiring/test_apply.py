@@ -219,3 +219,44 @@ def test_a_second_name_of_the_same_place_is_no_other_place(
         assert f"EnvironmentFile=/{ENV}\n" in (root / folder / "30-db.conf").read_text()
     assert f"is /{BASE} by another name, and that name stays." in err
     assert run("status")[1].count("yes") == 1
+
+
+def by_hand(root: Path, url: str) -> None:
+    """A gateway.env that somebody else has written, root's alone."""
+    (root / ENV).write_text(f"DATABASE_URL={url}\n")
+    (root / ENV).chmod(0o640)
+
+
+@pytest.mark.parametrize("with_password", [False, True])
+def test_a_database_by_hand_on_several_hosts_keeps_its_name_and_login(
+    root: Path, run: Run, with_password: bool
+) -> None:
+    by_hand(root, "postgresql://llm:geheim@h1,h2:5432/litellm?connect_timeout=3")
+    status, _, err = run("apply", answers="DATABASE=existing\n")
+    assert status == 2
+    assert "names several hosts, and LiteLLM can use one only." in err
+    assert "PG_HOST is missing" in err and "geheim" not in err
+    assert what_the_host_has(run) == {"PG_DB": "litellm", "PG_USER": "llm"}
+    password = "PG_PASS=neu\n" if with_password else ""
+    status, _, err = run("apply", answers=f"PG_HOST=h1\n{password}")
+    assert status == 0, err
+    wanted = "neu" if with_password else "geheim"
+    assert f"postgresql://llm:{wanted}@h1:5432/litellm" in (root / ENV).read_text()
+
+
+@pytest.mark.parametrize("mode", ["verify-full", "verify-ca", "allow"])
+def test_a_mode_by_hand_that_prisma_does_not_know_is_not_claimed(
+    root: Path, run: Run, mode: str
+) -> None:
+    by_hand(root, f"postgresql://llm:geheim@h1/litellm?sslmode={mode}")
+    assert f"sslmode prefer (DATABASE_URL says {mode}" in " ".join(run("status")[1].split())
+    run("apply", answers="PG_SSLMODE=verify-full\n")
+    assert "sslmode=require&sslaccept=strict" in (root / ENV).read_text()
+    assert mode not in (root / ENV).read_text()
+    assert "as llm, sslmode verify-full" in " ".join(run("status")[1].split())
+
+
+def test_an_ipv6_address_stands_in_brackets_before_a_port(root: Path, run: Run) -> None:
+    run("apply", answers="PG_HOST=2001:db8::1\nPG_PASS=p\nREDIS_HOST=::1\n")
+    shown = " ".join(run("status")[1].split())
+    assert "on [2001:db8::1]:5432 as" in shown and "[::1]:6379/0 as" in shown
