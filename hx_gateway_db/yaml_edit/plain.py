@@ -23,10 +23,14 @@ _PLAIN = _START + rb"(?:[^\n\t :#]++|:(?=[^\n\t ])|#|[ ]++(?![\n #]))*"
 # then costs no more than what does.
 _WORD = rb"(?:[^]\n\t :#,[{}\"'&*!|>%@`?]++|:(?=[A-Za-z0-9_/]))*(?=[]\n ,:}]|\Z)"
 _IN_COLLECTION = rb"[ ,]++|:(?= )|" + _QUOTED + rb"|" + _START + _WORD
-_COLLECTION = rb"[\[{](?:" + _IN_COLLECTION + rb")*[\]}]"
+_LIST, _MAPPING = rb"\[(?:" + _IN_COLLECTION + rb")*\]", rb"\{(?:" + _IN_COLLECTION + rb")*\}"
 for _ in range(2):  # a list of mappings to lists, as LiteLLM's fallbacks are
-    # A collection as a key is what safe_load fails on.
-    _COLLECTION = rb"[\[{](?:" + _IN_COLLECTION + rb"|" + _COLLECTION + rb"(?! *:))*[\]}]"
+    # A collection as a key is what safe_load fails on: before a colon in a list, and anywhere but
+    # behind one in a mapping, as in a template's {{ settings }}.
+    _INNER = rb"(?:" + _LIST + rb"|" + _MAPPING + rb")(?! *:)"
+    _LIST = rb"\[(?:" + _INNER + rb"|" + _IN_COLLECTION + rb")*\]"
+    _MAPPING = rb"\{(?:: ++" + _INNER + rb"|" + _IN_COLLECTION + rb")*\}"
+_COLLECTION = rb"(?:" + _LIST + rb"|" + _MAPPING + rb")"
 _VALUE = rb"(?:" + _QUOTED + rb"|" + _COLLECTION + rb"|" + _PLAIN + rb")"
 _COLON = rb":(?: ++|(?=\n|\Z))"
 _START_OF_LINE = b"|".join(

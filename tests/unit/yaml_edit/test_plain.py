@@ -32,6 +32,9 @@ NOT_PLAIN = [
     *("a: =\n", "a: {b: =}\n", "a: 2024-02-31\n", "a: [2024-02-31]\n", "a: 0x_\n", "a: 0b_\n"),
     *("a: {b: c?d}\n", "a: {? b}\n", "a: @b\n", "a: `b`\n", "a:# b\n", "- - - - a\n"),
     'a: {"b":c}\n',
+    # A template that nobody has rendered: a mapping as a key.
+    *("a: {{ b }}\n", "a: {{b}}\n", "a: {[b]}\n", "a: {b, [c]}\n", "a: {b: c, {d}}\n"),
+    *("a: [{{ b }}]\n", "a: [{[b]}]\n", "a: {b: {{ c }}}\n"),
     *(f"a: {'1' * 5000}\n", f"a: '{'x' * 5000}'\n", f"a:\n{' ' * 41}b: 1\n", "a: [[[[b]]]]\n"),
 ]
 
