@@ -341,7 +341,8 @@ def _given(options: Namespace) -> dict[str, str]:
 
 
 def _read_answers(file: str | None) -> dict[str, str]:
-    from hx_gateway_db.settings.answers import STEP_0, parse_answers
+    from hx_gateway_db.settings.answers import parse_answers
+    from hx_gateway_db.settings.catalogue import STEP_0
 
     if not file:
         return {key: os.environ[key] for key in STEP_0 if key in os.environ}
