@@ -11,10 +11,22 @@ from typing import Any
 
 import pexpect
 
+from hx_gateway_db.settings.catalogue import ANSWERS, Answer, Kind
+
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = "/var/lib/hx-gateway-db/state"
 SYSTEM_CONFIGURATION = Path("/usr/share/debconf/debconf.conf")
-_BOOLEANS = ("REDIS", "REDIS_TLS", "REDIS_TRANSACTION_BUFFER", "CACHE", "DISABLE_ADMIN_UI")
+_ROWS = {answer.key: answer for answer in ANSWERS}
+_OTHERS = {
+    Kind.PASSWORD: "a secret",
+    Kind.TEXT: "some text",
+    Kind.HOST: "other.example.org",
+    Kind.PORT: "6543",
+    Kind.NAME: "other",
+    Kind.NUMBER: "7",
+    Kind.FILE: "/etc/other",
+    Kind.FOLDER: "/srv/other",
+}
 _RECORDER = """\
 #!/bin/sh
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
@@ -95,7 +107,8 @@ class Debconf:
     def select(self, **answers: str) -> None:
         """Preseed, as debconf-set-selections does."""
         for key, value in answers.items():
-            self.select_line(f"{_question(key)} {_type(key)} {value}")
+            row = _ROWS[key]
+            self.select_line(f"hx-gateway-db/{row.question} {row.debconf_type} {value}")
 
     def select_line(self, line: str) -> None:
         """Preseed one question with a line `QUESTION TYPE VALUE`."""
@@ -277,13 +290,17 @@ class Debconf:
         }
 
 
-def _question(key: str) -> str:
-    return "hx-gateway-db/" + key.lower().replace("_", "-")
+def another(answer: Answer) -> str:
+    """A value that is not the default, of the answer's kind."""
+    if answer.kind is Kind.BOOLEAN:
+        return "false" if answer.default == "true" else "true"
+    return next((c for c in answer.choices if c != answer.default), _OTHERS.get(answer.kind, ""))
 
 
-def _type(key: str) -> str:
-    if key.endswith("PASS"):
-        return "password"
-    if key in ("DATABASE", "PG_SSLMODE", "PG_BOUNCER"):
-        return "select"
-    return "boolean" if key in _BOOLEANS else "string"
+def prompt(answer: Answer) -> str:
+    """What the answer's question says, as a regular expression."""
+    text = (PROJECT / "debian/hx-gateway-db.templates").read_text()
+    stanza = text.partition(f"Template: hx-gateway-db/{answer.question}\n")[2]
+    description = re.search(r"^_Description: (.*)$", stanza, re.M)
+    assert description
+    return description[1].replace("?", r"\?")
