@@ -325,6 +325,13 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
         terminal.say(host.problem)
     hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
     answers = {key: value for key, value in host.answers.items() if key not in hidden}
+    if options.debconf:
+        from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+
+        given = given_answers(sys.stdin.buffer.read().decode(errors="replace"))
+        lines = [f"{line}\n" for line in debconf_lines(answers, host.edited, given)]
+        screen.write(sys.stdout, "".join(lines), exact=True)
+        return 0
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0

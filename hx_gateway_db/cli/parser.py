@@ -58,6 +58,7 @@ _FLAGS = {
         ("--anyway", "go on although a check fails; what then does not work is put back"),
         ("--brief", argparse.SUPPRESS),
     ),
+    "answers": (("--debconf", argparse.SUPPRESS),),
     "provision": (
         ("--print", "print the commands for the servers' administrator instead"),
         ("--local-redis", argparse.SUPPRESS),

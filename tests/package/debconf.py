@@ -27,13 +27,23 @@ _OTHERS = {
     Kind.FILE: "/etc/other",
     Kind.FOLDER: "/srv/other",
 }
+_READER = """
+import sys
+from pathlib import Path
+from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+lines = Path(sys.argv[1]).read_bytes().decode().removesuffix("\\n").split("\\n")
+host = dict(line.split("=", 1) for line in lines if line)
+edited = host.pop("EDITED", "").split()
+for line in debconf_lines(host, edited, given_answers(sys.stdin.read())):
+    print(line)
+"""
 _RECORDER = """\
 #!/bin/sh
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
 case $1 in
 answers)
     echo asked >>"{folder}/asked"
-    cat "{folder}/host"
+    PYTHONPATH="{project}" exec "{python}" -c '{reader}' "{folder}/host"
     ;;
 apply)
     shift
@@ -52,7 +62,8 @@ esac
 class Debconf:
     """The maintainer scripts under Debian's real debconf, in `folder`.
 
-    `hx-gateway-db` is replaced by a recorder: what debconf does with an answer is the subject.
+    `hx-gateway-db` is replaced by a recorder: what debconf does with an answer is the subject. What
+    it says of the host is said of values that the test has made up.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +92,16 @@ class Debconf:
 
     def install_command(self) -> None:
         """From now on `hx-gateway-db` is there, as it is when postinst runs."""
-        self._write_script("hx-gateway-db", _RECORDER.format(folder=self._folder))
+        self._write_script(
+            "hx-gateway-db",
+            _RECORDER.format(
+                folder=self._folder, project=PROJECT, python=sys.executable, reader=_READER
+            ),
+        )
+
+    def install_earlier_command(self) -> None:
+        """The same with one that can't tell debconf what is on the host, as 0.1.0 can't."""
+        self._write_script("hx-gateway-db", '#!/bin/sh\n[ "$*" = answers ] || exit 2\n')
 
     def install_real_command(self, root: Path) -> None:
         """The same with the command itself, on a tree of files that has been wired."""

@@ -464,6 +464,24 @@ def test_config_run_by_apt_and_again_by_postinst_asks_once(debconf: Debconf, dec
     assert debconf.given["PG_HOST"] == ("db1" if decision == "keep" else "db0")
 
 
+def test_what_was_edited_is_decided_after_the_unpack_when_the_version_before_can_not_tell(
+    debconf: Debconf,
+) -> None:
+    debconf.install_earlier_command()
+    debconf.host_has(**EDITED)
+    select_stale_answers(debconf)
+    early = debconf.questions("configure", "0.1.0")
+    early.expect(pexpect.EOF)
+    early.close()
+    assert early.exitstatus == 0 and DECISION not in (early.before or "")
+    debconf.install_command()
+    dialog = debconf.dialog(old_version="0.1.0")
+    dialog.expect(DECISION)
+    dialog.sendline("1")
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_HOST"] == "db1"
+
+
 def test_an_edit_of_the_file_survives_configuration_management(
     debconf: Debconf, tmp_path: Path
 ) -> None:
