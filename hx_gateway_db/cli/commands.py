@@ -325,6 +325,13 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
         terminal.say(host.problem)
     hidden = PASSWORD_KEYS if host.state else (*PASSWORD_KEYS, "DATABASE")
     answers = {key: value for key, value in host.answers.items() if key not in hidden}
+    if options.debconf:
+        from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+
+        given = given_answers(sys.stdin.buffer.read().decode(errors="replace"))
+        lines = [f"{line}\n" for line in debconf_lines(answers, host.edited, given)]
+        screen.write(sys.stdout, "".join(lines), exact=True)
+        return 0
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
@@ -341,7 +348,8 @@ def _given(options: Namespace) -> dict[str, str]:
 
 
 def _read_answers(file: str | None) -> dict[str, str]:
-    from hx_gateway_db.settings.answers import STEP_0, parse_answers
+    from hx_gateway_db.settings.answers import parse_answers
+    from hx_gateway_db.settings.catalogue import STEP_0
 
     if not file:
         return {key: os.environ[key] for key in STEP_0 if key in os.environ}

@@ -28,25 +28,10 @@ files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
 """
 _ANSWERS = """\
 answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
-  DATABASE          local (make one on this machine), existing, or later
-  PG_HOST PG_PORT PG_DB PG_USER PG_PASS
-  PG_SSLMODE        disable, prefer, require, or verify-full
-  PG_SSLROOTCERT    the file of the authorities to trust
-  PG_BOUNCER        true, false, or auto: whether a PgBouncer is in front
-  PG_ADMIN_USER PG_ADMIN_PASS  used once to make what is missing, and kept nowhere
-  REDIS             true or false
-  REDIS_HOST REDIS_PORT REDIS_USER REDIS_PASS REDIS_DB
-  REDIS_TLS         true or false
-  REDIS_CACERT      the file of the authorities to trust
-  REDIS_TRANSACTION_BUFFER  true when several gateways share the database
-  REDIS_ADMIN_USER REDIS_ADMIN_PASS
-  DISABLE_ADMIN_UI  true or false
-  CACHE             true or false: response cache and default rate limit
-  RATE_LIMIT        requests per minute that a new key may make
-  BASE              the gateway's folder
+{answers}
 An answer that is missing keeps the present value; so does an empty password.
 Without --answers, the specification's variables are read from the environment:
-PG_HOST PG_PORT PG_DB PG_USER PG_PASS REDIS_HOST REDIS_PORT REDIS_PASS.
+{step_0}.
 
 examples:
   $ hx-gateway-db plan --answers /root/answers
@@ -73,6 +58,7 @@ _FLAGS = {
         ("--anyway", "go on although a check fails; what then does not work is put back"),
         ("--brief", argparse.SUPPRESS),
     ),
+    "answers": (("--debconf", argparse.SUPPRESS),),
     "provision": (
         ("--print", "print the commands for the servers' administrator instead"),
         ("--local-redis", argparse.SUPPRESS),
@@ -97,7 +83,17 @@ def _root(text: str) -> Path:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints, which repeat what was typed, are but text to a terminal."""
+    """A parser whose complaints, which repeat what was typed, are but text to a terminal.
+
+    `takes_answers`: its help ends with all of them.
+    """
+
+    takes_answers = False
+
+    def format_help(self) -> str:
+        if self.takes_answers:
+            self.epilog = _help_on_answers()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         # Not before: --help needs nothing of it.
@@ -169,10 +165,11 @@ def new_parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            epilog=_ANSWERS if takes_answers else _VERIFY if name == "verify" else None,
+            epilog=_VERIFY if name == "verify" else None,
             formatter_class=HelpFormatter,
         )
         command.set_defaults(command=name)
+        command.takes_answers = takes_answers
         if takes_answers:
             command.add_argument(
                 "--answers", metavar="FILE", help="read answers from FILE, or - for standard input"
@@ -200,6 +197,14 @@ def _add_verify_options(command: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"refresh the table every SECONDS (default: {_WATCH_SECONDS:g}) until Ctrl-C",
     )
+
+
+def _help_on_answers() -> str:
+    # Not before: only this help shows them.
+    from hx_gateway_db.settings.catalogue import ANSWERS, STEP_0
+
+    lines = (f"  {answer.key:<16}  {answer.help}" for answer in ANSWERS)
+    return _ANSWERS.format(answers="\n".join(lines), step_0=" ".join(STEP_0))
 
 
 def _seconds(text: str) -> float:

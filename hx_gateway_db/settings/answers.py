@@ -6,61 +6,18 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
-from hx_gateway_db.layout import DEFAULT_BASE
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
-DATABASE_CHOICES = ("local", "existing", "later")
-PASSWORD_KEYS = ("PG_PASS", "REDIS_PASS", "PG_ADMIN_PASS", "REDIS_ADMIN_PASS")
-KEYS = (
-    "DATABASE",
-    "PG_HOST",
-    "PG_PORT",
-    "PG_DB",
-    "PG_USER",
-    "PG_PASS",
-    "PG_SSLMODE",
-    "PG_SSLROOTCERT",
-    "PG_BOUNCER",
-    "PG_ADMIN_USER",
-    "PG_ADMIN_PASS",
-    "REDIS",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_USER",
-    "REDIS_PASS",
-    "REDIS_DB",
-    "REDIS_TLS",
-    "REDIS_CACERT",
-    "REDIS_TRANSACTION_BUFFER",
-    "REDIS_ADMIN_USER",
-    "REDIS_ADMIN_PASS",
-    "DISABLE_ADMIN_UI",
-    "CACHE",
-    "RATE_LIMIT",
-    "BASE",
-)
-# The specification's own variables, step 0: what is read from an environment.
-STEP_0 = (
-    *("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"),
-    *("REDIS_HOST", "REDIS_PORT", "REDIS_PASS"),
-)
-LOCAL_HOST = "127.0.0.1"
+KEYS = tuple(answer.key for answer in ANSWERS)
+PASSWORD_KEYS = tuple(answer.key for answer in ANSWERS if answer.secret)
+# Without an answer to these, the others tell: who gives a PG_HOST has a database, for example.
+_TOLD_BY_OTHERS = ("DATABASE", "REDIS")
 _DEFAULTS = {
-    "PG_PORT": "5432",
-    "PG_DB": "hx_gateway",
-    "PG_USER": "hx_gateway",
-    "PG_SSLMODE": "prefer",
-    "PG_BOUNCER": "auto",
-    "REDIS_HOST": LOCAL_HOST,
-    "REDIS_PORT": "6379",
-    "REDIS_DB": "0",
-    "REDIS_TLS": "false",
-    "REDIS_TRANSACTION_BUFFER": "false",
-    "DISABLE_ADMIN_UI": "true",
-    "CACHE": "false",
-    "RATE_LIMIT": "60",
-    "BASE": str(DEFAULT_BASE),
+    answer.key: answer.default
+    for answer in ANSWERS
+    if answer.default and answer.key not in _TOLD_BY_OTHERS
 }
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Value = TypeVar("_Value")

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.layout import DEFAULT_BASE
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.catalogue import SSL_MODES
 
 # The user that is made in a Redis of this machine.
 REDIS_USER = "hxgateway"
-SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 # What a URL or a login has, and no value that may be quoted.
 _OF_A_URL = ("://", "@", "=")
 _QUOTED = 60  # characters of a wrong answer

@@ -8,7 +8,8 @@ from dataclasses import replace
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.progress import Progress
-from hx_gateway_db.settings.answers import LOCAL_HOST, administrators, database_choice
+from hx_gateway_db.settings.answers import administrators, database_choice
+from hx_gateway_db.settings.catalogue import LOCAL_HOST
 from hx_gateway_db.settings.values import REDIS_USER, Redis, Settings
 from hx_gateway_db.wiring.made import Made, Remember
 

@@ -11,17 +11,39 @@ from typing import Any
 
 import pexpect
 
+from hx_gateway_db.settings.catalogue import ANSWERS, Answer, Kind
+
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = "/var/lib/hx-gateway-db/state"
 SYSTEM_CONFIGURATION = Path("/usr/share/debconf/debconf.conf")
-_BOOLEANS = ("REDIS", "REDIS_TLS", "REDIS_TRANSACTION_BUFFER", "CACHE", "DISABLE_ADMIN_UI")
+_ROWS = {answer.key: answer for answer in ANSWERS}
+_OTHERS = {
+    Kind.PASSWORD: "a secret",
+    Kind.TEXT: "some text",
+    Kind.HOST: "other.example.org",
+    Kind.PORT: "6543",
+    Kind.NAME: "other",
+    Kind.NUMBER: "7",
+    Kind.FILE: "/etc/other",
+    Kind.FOLDER: "/srv/other",
+}
+_READER = """
+import sys
+from pathlib import Path
+from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+lines = Path(sys.argv[1]).read_bytes().decode().removesuffix("\\n").split("\\n")
+host = dict(line.split("=", 1) for line in lines if line)
+edited = host.pop("EDITED", "").split()
+for line in debconf_lines(host, edited, given_answers(sys.stdin.read())):
+    print(line)
+"""
 _RECORDER = """\
 #!/bin/sh
 # Stands in for the command: keeps what it is given, and says what the test wants it to.
 case $1 in
 answers)
     echo asked >>"{folder}/asked"
-    cat "{folder}/host"
+    PYTHONPATH="{project}" exec "{python}" -c '{reader}' "{folder}/host"
     ;;
 apply)
     shift
@@ -40,7 +62,8 @@ esac
 class Debconf:
     """The maintainer scripts under Debian's real debconf, in `folder`.
 
-    `hx-gateway-db` is replaced by a recorder: what debconf does with an answer is the subject.
+    `hx-gateway-db` is replaced by a recorder: what debconf does with an answer is the subject. What
+    it says of the host is said of values that the test has made up.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +92,16 @@ class Debconf:
 
     def install_command(self) -> None:
         """From now on `hx-gateway-db` is there, as it is when postinst runs."""
-        self._write_script("hx-gateway-db", _RECORDER.format(folder=self._folder))
+        self._write_script(
+            "hx-gateway-db",
+            _RECORDER.format(
+                folder=self._folder, project=PROJECT, python=sys.executable, reader=_READER
+            ),
+        )
+
+    def install_earlier_command(self) -> None:
+        """The same with one that can't tell debconf what is on the host, as 0.1.0 can't."""
+        self._write_script("hx-gateway-db", '#!/bin/sh\n[ "$*" = answers ] || exit 2\n')
 
     def install_real_command(self, root: Path) -> None:
         """The same with the command itself, on a tree of files that has been wired."""
@@ -95,7 +127,8 @@ class Debconf:
     def select(self, **answers: str) -> None:
         """Preseed, as debconf-set-selections does."""
         for key, value in answers.items():
-            self.select_line(f"{_question(key)} {_type(key)} {value}")
+            row = _ROWS[key]
+            self.select_line(f"hx-gateway-db/{row.question} {row.debconf_type} {value}")
 
     def select_line(self, line: str) -> None:
         """Preseed one question with a line `QUESTION TYPE VALUE`."""
@@ -277,13 +310,17 @@ class Debconf:
         }
 
 
-def _question(key: str) -> str:
-    return "hx-gateway-db/" + key.lower().replace("_", "-")
+def another(answer: Answer) -> str:
+    """A value that is not the default, of the answer's kind."""
+    if answer.kind is Kind.BOOLEAN:
+        return "false" if answer.default == "true" else "true"
+    return next((c for c in answer.choices if c != answer.default), _OTHERS.get(answer.kind, ""))
 
 
-def _type(key: str) -> str:
-    if key.endswith("PASS"):
-        return "password"
-    if key in ("DATABASE", "PG_SSLMODE", "PG_BOUNCER"):
-        return "select"
-    return "boolean" if key in _BOOLEANS else "string"
+def prompt(answer: Answer) -> str:
+    """What the answer's question says, as a regular expression."""
+    text = (PROJECT / "debian/hx-gateway-db.templates").read_text()
+    stanza = text.partition(f"Template: hx-gateway-db/{answer.question}\n")[2]
+    description = re.search(r"^_Description: (.*)$", stanza, re.M)
+    assert description
+    return description[1].replace("?", r"\?")

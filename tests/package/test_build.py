@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.host.gateway_env import OWNED_KEYS
+from hx_gateway_db.settings.catalogue import ANSWERS, Kind
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEBIAN = PROJECT / "debian"
@@ -20,45 +21,14 @@ PROVIDED_BY = {
     "psycopg": "python3-psycopg",
     "redis": "python3-redis",
 }
-# Decisions of one run, and logins that it uses: no answers that are kept.
-DECISIONS = {
-    "edited": "keep",
-    "check-failed": "retry",
-    "pg-admin-user": "",
-    "pg-admin-pass": "",
-    "redis-admin-user": "",
-    "redis-admin-pass": "",
-    "prepare-prisma": "false",
-    "drop": "false",
-}
+ROWS = {answer.question: answer for answer in ANSWERS}
+# Decisions of one run: no answers, or only the run's own.
+DECISIONS = {"edited": "keep", "check-failed": "retry", "prepare-prisma": "false", "drop": "false"}
 # What the package calls of others that it does not import.
 USED_BY_NAME = {"debconf": "/usr/share/debconf/confmodule", "passwd": "groupadd"}
 # Programs that the gateway's own Python runs, with its own libraries.
 GATEWAY_S_PROGRAMS = ("guest_probe.py", "guest_generator.py")
-QUESTIONS = {
-    "database": "later",
-    "pg-host": "",
-    "pg-port": "5432",
-    "pg-db": "hx_gateway",
-    "pg-user": "hx_gateway",
-    "pg-pass": "",
-    "pg-sslmode": "prefer",
-    "pg-sslrootcert": "",
-    "pg-bouncer": "auto",
-    "redis": "false",
-    "redis-host": "127.0.0.1",
-    "redis-port": "6379",
-    "redis-tls": "false",
-    "redis-cacert": "",
-    "redis-user": "",
-    "redis-pass": "",
-    "redis-db": "0",
-    "redis-transaction-buffer": "false",
-    "disable-admin-ui": "true",
-    "cache": "false",
-    "rate-limit": "60",
-    "base": "/opt/HX-Infrastructure-/api-gateway",
-}
+QUESTIONS = [name for name, answer in ROWS.items() if not answer.once]
 
 
 def output(*command: str | Path) -> str:
@@ -163,31 +133,41 @@ def test_the_questions_and_their_defaults_are_the_documented_ones() -> None:
         for name, fields in templates.items()
         if fields["Type"] != "error"
     }
-    assert questions == {**QUESTIONS, **DECISIONS}
-    types = {name: templates[f"hx-gateway-db/{name}"]["Type"] for name in questions}
-    passwords = {name for name, kind in types.items() if kind == "password"}
-    booleans = {name for name, kind in types.items() if kind == "boolean"}
-    assert passwords == {"pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass"}
-    assert booleans == {
-        *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui"),
-        *("prepare-prisma", "drop"),
-    }
+    assert questions == {name: answer.default for name, answer in ROWS.items()} | DECISIONS
+    types = {name: templates[f"hx-gateway-db/{name}"]["Type"] for name in ROWS}
+    assert types == {name: answer.debconf_type for name, answer in ROWS.items()}
+    choices = {name: templates[f"hx-gateway-db/{name}"].get("Choices", "") for name in ROWS}
+    assert choices == {name: ", ".join(answer.choices) for name, answer in ROWS.items()}
 
 
 @pytest.mark.parametrize("script", ["config", "postinst"])
 def test_both_scripts_know_every_question(script: str) -> None:
     text = (DEBIAN / f"hx-gateway-db.{script}").read_text()
-    listed = re.search(r'^questions="(.*?)"', text, re.M | re.S)
+    listed = re.search(r"""^(?:questions="|rows=')(.*?)["']""", text, re.M | re.S)
     assert listed
-    assert sorted(listed[1].split()) == sorted(QUESTIONS)
+    lines = listed[1].split() if script == "postinst" else listed[1].strip().split("\n")
+    assert [line.split()[0] for line in lines] == QUESTIONS
 
 
 def test_config_puts_up_every_question_and_has_an_error_for_every_kind_of_answer() -> None:
     text = (DEBIAN / "hx-gateway-db.config").read_text()
-    asked = re.findall(r"\bask (?:\$?\w+) ([a-z-]+)(?: ([a-z]+))?", text)
-    assert {question for question, _ in asked} == set(QUESTIONS)
+    checked = text.partition("\nvalid() {\n")[2].partition("\n}\n")[0]
+    kinds = set(re.findall(r"^    ([a-z]+)\)$", checked, re.M))
     errors = {name for name, fields in stanzas().items() if fields["Type"] == "error"}
-    assert {f"hx-gateway-db/bad-{kind}" for _, kind in asked if kind} == errors
+    assert {f"hx-gateway-db/bad-{kind}" for kind in kinds} == errors
+    assert kinds <= {kind.value for kind in Kind}
+    # What debconf lets nobody answer wrongly, and what may be anything.
+    unchecked = {Kind.CHOICE, Kind.BOOLEAN, Kind.PASSWORD, Kind.TEXT}
+    assert {answer.kind.value for answer in ANSWERS if answer.kind not in unchecked} <= kinds
+
+
+def test_what_stands_in_two_scripts_stands_there_alike() -> None:
+    functions = []
+    for script in ("config", "postinst"):
+        text = (DEBIAN / f"hx-gateway-db.{script}").read_text()
+        functions.append(re.findall(r"^shown\(\) \{\n.*?^\}$", text, re.M | re.S))
+    assert len(functions[0]) == 1
+    assert functions[0] == functions[1]
 
 
 def stanzas() -> dict[str, dict[str, str]]:

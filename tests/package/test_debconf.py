@@ -7,7 +7,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.package.debconf import Debconf
+from hx_gateway_db.settings.catalogue import ANSWERS, Answer, Kind
+from tests.package.debconf import Debconf, another, prompt
 
 EVERYTHING = string.punctuation + string.ascii_letters + string.digits
 WIRED = {
@@ -32,41 +33,25 @@ WIRED = {
     "RATE_LIMIT": "7",
     "BASE": "/srv/gateway",
 }
-NO_SECRETS = dict.fromkeys(
-    (
-        *("PG_PASS", "REDIS_PASS"),
-        *("PG_ADMIN_USER", "PG_ADMIN_PASS", "REDIS_ADMIN_USER", "REDIS_ADMIN_PASS"),
-    ),
-    "",
-)
+KEPT = [answer for answer in ANSWERS if not answer.once]
+WIRED |= {a.key: another(a) for a in KEPT if a.key not in WIRED and not a.secret}
+NO_SECRETS = {answer.key: "" for answer in ANSWERS if answer.secret or answer.once}
 DATABASE = "Database for the gateway:"
 HOST = "PostgreSQL server's host name or address:"
 PORT = "PostgreSQL server's TCP port:"
 PASSWORD = "Database user's password:"
-EVERY_QUESTION = (
-    (DATABASE, "2"),
-    (HOST, "db1"),
-    (PORT, "6543"),
-    ("Database name:", "ours"),
-    ("Database user:", "me"),
-    (PASSWORD, "secret"),
-    ("TLS for the connection to PostgreSQL:", "5"),
-    ("File of the certificate authorities to trust for PostgreSQL:", "/etc/ssl/our ca.crt"),
-    ("PgBouncer in front of PostgreSQL:", "2"),
-    (r"Connect the gateway to Redis\?", "yes"),
-    ("Redis server's host name or address:", "cache1"),
-    ("Redis server's TCP port:", "6380"),
-    (r"Connect to Redis with TLS\?", "yes"),
-    ("File of the certificate authorities to trust for Redis:", "/etc/ssl/ca.crt"),
-    ("Redis user:", "hx"),
-    ("Redis password:", "other"),
-    ("Redis database number:", "3"),
-    (r"Do several gateways share this database\?", "yes"),
-    (r"Cache responses in Redis and limit requests\?", "yes"),
-    ("Requests per minute for each new key:", "7"),
-    (r"Switch LiteLLM's admin interface off\?", "no"),
-    ("Folder of the gateway:", "/srv/gateway"),
-)
+TYPED = {**WIRED, "PG_USER": "me", "PG_PASS": "secret", "REDIS_PASS": "other"}
+
+
+def typed(answer: Answer) -> str:
+    """What a person types at a teletype to give the answer that TYPED has."""
+    value = TYPED.get(answer.key, another(answer))
+    if answer.choices:
+        return str(answer.choices.index(value) + 1)
+    return {"true": "yes", "false": "no"}[value] if answer.kind is Kind.BOOLEAN else value
+
+
+EVERY_QUESTION = tuple((prompt(answer), typed(answer)) for answer in KEPT)
 DECISION = "Edited values that the answers contradict:"
 UP, DOWN, ENTER = "\x1b[A", "\x1b[B", "\r"
 TO_BACK_BUTTON, ERASE_LINE = "\t\t", "\x15"
@@ -477,6 +462,24 @@ def test_config_run_by_apt_and_again_by_postinst_asks_once(debconf: Debconf, dec
     early.expect(pexpect.EOF)
     answer(debconf.dialog(old_version="0.1.0"))
     assert debconf.given["PG_HOST"] == ("db1" if decision == "keep" else "db0")
+
+
+def test_what_was_edited_is_decided_after_the_unpack_when_the_version_before_can_not_tell(
+    debconf: Debconf,
+) -> None:
+    debconf.install_earlier_command()
+    debconf.host_has(**EDITED)
+    select_stale_answers(debconf)
+    early = debconf.questions("configure", "0.1.0")
+    early.expect(pexpect.EOF)
+    early.close()
+    assert early.exitstatus == 0 and DECISION not in (early.before or "")
+    debconf.install_command()
+    dialog = debconf.dialog(old_version="0.1.0")
+    dialog.expect(DECISION)
+    dialog.sendline("1")
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_HOST"] == "db1"
 
 
 def test_an_edit_of_the_file_survives_configuration_management(

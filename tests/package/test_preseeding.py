@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.package.debconf import PROJECT, Debconf
+from hx_gateway_db.settings.catalogue import ANSWERS
+from tests.package.debconf import PROJECT, Debconf, another
 
 # Of these the table has no default, but what one might want to preseed.
 EXAMPLES = {"database", "pg-host", "check-failed"}
@@ -42,6 +43,7 @@ VALUES = {
     "prepare-prisma": "true",
     "drop": "true",
 }
+VALUES = {answer.question: another(answer) for answer in ANSWERS} | VALUES
 # What these decide shows in something else than in an answer that the command is given.
 DECISIONS = {"edited", "check-failed", "prepare-prisma", "drop"}
 FOUND = "failed prisma There is no client."
