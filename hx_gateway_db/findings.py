@@ -48,6 +48,36 @@ class Finding:
         return f"{self.what}{why}{cure}."
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: the name of the check, and where. It is the only maker of findings."""
+
+    name: str
+    where: str
+
+    def ok(self, what: str, why: str = "") -> Finding:
+        """All is well there."""
+        return self.found(Level.OK, what, why)
+
+    def skipped(self, what: str, why: str = "", cure: str = "") -> Finding:
+        """It was not looked at, for the reason that `what` is."""
+        return self.found(Level.SKIPPED, what, why, cure)
+
+    def warning(self, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND) -> Finding:
+        """Something for the administrator to weigh."""
+        return self.found(Level.WARNING, what, why, cure, by)
+
+    def failed(self, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND) -> Finding:
+        """Something that stands in the way."""
+        return self.found(Level.FAILED, what, why, cure, by)
+
+    def found(
+        self, level: Level, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND
+    ) -> Finding:
+        """A finding whose level is known only now."""
+        return Finding(self.name, level, self.where, what, why, cure, by)
+
+
 def to_run(*command: str) -> str:
     """The cure that is a command, its words quoted for a shell.
 

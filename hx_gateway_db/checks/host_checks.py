@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.checks import overrides, ports
 from hx_gateway_db.errors import HxError
-from hx_gateway_db.findings import Finding, Level, to_run
+from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import (
@@ -76,7 +76,7 @@ def _made(item: tuple[str, _Check], ground: _Ground) -> list[Finding]:
     except Exception as error:
         # A mistake of ours must not hide what the others find.
         reason = f"a mistake in hx-gateway-db ({type(error).__name__}): please report it"
-    return [Finding(name, Level.SKIPPED, LITELLM_UNIT, f"not looked at: {reason}")]
+    return [Subject(name, LITELLM_UNIT).skipped(f"not looked at: {reason}")]
 
 
 def _prisma(ground: _Ground) -> Iterator[Finding]:
@@ -93,21 +93,21 @@ def _ca_files(ground: _Ground) -> Iterator[Finding]:
 
 
 def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
-    name = "gateway.ca-file"
+    about = Subject("gateway.ca-file", path)
     sandbox = _sandbox(host)
     command = ("/usr/bin/test", "-f", path, "-a", "-r", path)
     if sandboxes.run(sandbox.without_passwords(), command, seconds=_SANDBOX_SECONDS).status == 0:
-        return Finding(name, Level.OK, path, f"{path} can be read by {LITELLM_UNIT}")
+        return about.ok(f"{path} can be read by {LITELLM_UNIT}")
     why = f"LiteLLM could not check {whose} certificate"
     if not Path(path).is_file():
         cure = f"put the certificates of the authority there, or set {answer} to where they are"
-        return Finding(name, Level.FAILED, path, f"{path} ({answer}) is not there", why, cure)
+        return about.failed(f"{path} ({answer}) is not there", why, cure)
     what = f"{path} ({answer}) can't be read by {LITELLM_UNIT}, which runs as {sandbox.user}"
     if setting := _hidden_by(sandbox, path):
         why = f"{setting}= hides it, so {why}"
     copy = f"/etc/ssl/{PurePosixPath(path).name}"
     cure = f"{to_run('install', '-m', '0644', path, copy)} and set {answer} to {copy}"
-    return Finding(name, Level.FAILED, path, what, why, cure)
+    return about.failed(what, why, cure)
 
 
 def _hidden_by(sandbox: Sandbox, path: str) -> str:
@@ -139,19 +139,21 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
     variables = {**_unit_variables(host), **present}
     key = config_yaml.master_key(ground.config, variables)
     path = str(host.layout.config_yaml)
+    about = Subject("gateway.master-key", path)
     if key in (None, "", _INSECURE_MASTER_KEY):
         state = f"the published {_INSECURE_MASTER_KEY} as" if key else "no"
         what = f"LiteLLM has {state} master key"
         why = "newer versions of LiteLLM refuse to start with that"
         cure = f"set general_settings.master_key in {path}"
-        yield Finding("gateway.master-key", Level.WARNING, path, what, why, cure)
+        yield about.warning(what, why, cure)
     else:
-        yield Finding("gateway.master-key", Level.OK, path, "LiteLLM has a master key")
+        yield about.ok("LiteLLM has a master key")
     if host.state is not None or host.settings is not None:
         return
-    name, env = "gateway.salt-key", str(host.layout.gateway_env)
+    env = str(host.layout.gateway_env)
+    about = Subject("gateway.salt-key", env)
     if variables.get("LITELLM_SALT_KEY"):
-        yield Finding(name, Level.OK, env, f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
+        yield about.ok(f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
         return
     what = f"{LITELLM_UNIT} has no LITELLM_SALT_KEY"
     why = (
@@ -159,7 +161,7 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
         " without losing that"
     )
     cure = f"put a line 'LITELLM_SALT_KEY=' with a random text into {env} before the first apply"
-    yield Finding(name, Level.WARNING, env, what, why, cure)
+    yield about.warning(what, why, cure)
 
 
 def _unit_variables(host: Host) -> dict[str, str]:
@@ -173,16 +175,17 @@ def _unit_variables(host: Host) -> dict[str, str]:
 def _conffiles(ground: _Ground) -> Iterator[Finding]:
     layout = ground.host.layout
     for path in (layout.config_yaml, layout.gateway_env):
+        about = Subject("gateway.config-conffile", str(path))
         found = packages.owner(layout.root, path)
         if found is None:
             what = f"{path} belongs to no package"
-            yield Finding("gateway.config-conffile", Level.OK, str(path), what)
+            yield about.ok(what)
             continue
         kind = "a conffile" if found.conffile else "a file"
         what = f"{path} is {kind} of the package {found.package}"
         why = "another package must not change it (Debian policy 10.7.4)"
         cure = f"{to_run(*_DIVERT, str(path))} to make it your own"
-        yield Finding("gateway.config-conffile", Level.FAILED, str(path), what, why, cure)
+        yield about.failed(what, why, cure)
 
 
 def _space(ground: _Ground) -> Iterator[Finding]:
@@ -193,11 +196,11 @@ def _space(ground: _Ground) -> Iterator[Finding]:
     yield from problems
     if not problems:
         what = "there is room where files are written"
-        yield Finding("gateway.space", Level.OK, str(layout.config_folder), what)
+        yield Subject("gateway.space", str(layout.config_folder)).ok(what)
 
 
 def _room(root: Path, folder: PurePosixPath, needed: int) -> Finding | None:
-    name = "gateway.space"
+    about = Subject("gateway.space", str(folder))
     place = root / folder.relative_to("/")
     there = next(path for path in (place, *place.parents) if path.exists())
     status = os.statvfs(there)
@@ -205,14 +208,14 @@ def _room(root: Path, folder: PurePosixPath, needed: int) -> Finding | None:
     if status.f_flag & os.ST_RDONLY:
         what = f"{mount}, on which {folder} is, is mounted read-only"
         cure = to_run("mount", "-o", "remount,rw", mount)
-        return Finding(name, Level.FAILED, str(folder), what, "nothing can be written", cure)
+        return about.failed(what, "nothing can be written", cure)
     free = status.f_bavail * status.f_frsize
     # Some file systems have no fixed number of files: they say 0.
     if free >= needed and (status.f_favail or not status.f_files):
         return None
     what = f"{mount}, on which {folder} is, has {free // 1024} KiB and {status.f_favail} files left"
     cure = f"make room there: {-(-needed // 2**20)} MiB are needed"
-    return Finding(name, Level.FAILED, str(folder), what, "", cure)
+    return about.failed(what, "", cure)
 
 
 def _mount(path: Path) -> str:
@@ -236,18 +239,18 @@ def _service_users(ground: _Ground) -> Iterator[Finding]:
 
 
 def _service_user(unit: str, user: str, group: str) -> Finding:
-    name = "gateway.service-user"
+    about = Subject("gateway.service-user", unit)
     why = f"{unit} can't be restarted then"
     if user and not user.isdigit() and not _known(pwd.getpwnam, user):
         what = f"the user {user}, as whom {unit} runs, does not exist"
         cure = to_run("useradd", "--system", "--no-create-home", user)
-        return Finding(name, Level.FAILED, unit, what, why, cure)
+        return about.failed(what, why, cure)
     # The usual group is made by an apply.
     if group not in ("", GATEWAY_GROUP) and not group.isdigit() and not _known(grp.getgrnam, group):
         what = f"the group {group}, as which {unit} runs, does not exist"
         cure = to_run("groupadd", "--system", group)
-        return Finding(name, Level.FAILED, unit, what, why, cure)
-    return Finding(name, Level.OK, unit, f"{unit} runs as {user or 'root'}")
+        return about.failed(what, why, cure)
+    return about.ok(f"{unit} runs as {user or 'root'}")
 
 
 def _known(look_up: Callable[[str], object], name: str) -> bool:

@@ -8,7 +8,7 @@ from hx_gateway_db.checks import models as model_checks
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.spend import GATHERING_SECONDS, NAME, Request, SpendRows
 from hx_gateway_db.checks.units import check_service
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, proof, sentences
 from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.host.config_yaml import FLAGS
@@ -37,11 +37,11 @@ def tables(chain: Chain) -> Finding:
     where = str(chain.host.layout.gateway_env)
     cure = "run 'dpkg-reconfigure hx-gateway-db'"
     for distrust in chain.host.distrusted.values():
-        return Finding(sentences.TABLES, Level.FAILED, where, distrust.what, cure=distrust.cure)
+        return Subject(sentences.TABLES, where).failed(distrust.what, cure=distrust.cure)
     if chain.host.problem:
         what = chain.host.problem.rstrip(".")
-        return Finding(sentences.TABLES, Level.FAILED, where, what, cure=cure)
-    return Finding(sentences.TABLES, Level.SKIPPED, where, "no database is wired", cure=cure)
+        return Subject(sentences.TABLES, where).failed(what, cure=cure)
+    return Subject(sentences.TABLES, where).skipped("no database is wired", cure=cure)
 
 
 def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | None]:
@@ -55,7 +55,7 @@ def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | N
         return replace(error.finding, name=sentences.KEY), None
     where = f"port {LITELLM_PORT}"
     what = f"a new virtual key sees {count} models on {where}"
-    return Finding(sentences.KEY, Level.OK, where, what), made
+    return Subject(sentences.KEY, where).ok(what), made
 
 
 def wrapper(chain: Chain, key: str) -> tuple[Finding, Entry | None]:
@@ -70,7 +70,7 @@ def wrapper(chain: Chain, key: str) -> tuple[Finding, Entry | None]:
     else:
         what = "the wrapper takes its own key, HX_MASTER_KEY"
         why = f"virtual keys work on port {LITELLM_PORT} only"
-    return Finding(sentences.WRAPPER, Level.OK, where, what, why), found
+    return Subject(sentences.WRAPPER, where).ok(what, why), found
 
 
 def models(entry: Entry) -> tuple[Finding, list[str] | None]:
@@ -80,14 +80,14 @@ def models(entry: Entry) -> tuple[Finding, list[str] | None]:
     except ProofFailed as error:
         return error.finding, None
     where = f"port {entry.port}"
-    return Finding(sentences.MODELS, Level.OK, where, f"{len(found)} models on {where}"), found
+    return Subject(sentences.MODELS, where).ok(f"{len(found)} models on {where}"), found
 
 
 def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     """Whether the chat whose reply has the id `reply` comes from the cache a second time."""
     settings = chain.host.settings
     if settings is None or settings.cache is None or settings.redis is None:
-        return Finding(sentences.CACHE, Level.SKIPPED, "", "the cache is off")
+        return Subject(sentences.CACHE, "").skipped("the cache is off")
     assert chain.master is not None, "it made the key"
     where = f"Redis at {settings.redis.host}:{settings.redis.port}"
     try:
@@ -95,13 +95,10 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     except ProofFailed as error:
         return error.finding
     if not reply:
-        return Finding(sentences.CACHE, Level.SKIPPED, where, "there is no reply to ask for again")
+        return Subject(sentences.CACHE, where).skipped("there is no reply to ask for again")
     if model_checks.cached_again(entry, reply):
-        return Finding(sentences.CACHE, Level.OK, where, "the same chat again came from Redis")
-    return Finding(
-        sentences.CACHE,
-        Level.FAILED,
-        where,
+        return Subject(sentences.CACHE, where).ok("the same chat again came from Redis")
+    return Subject(sentences.CACHE, where).failed(
         "the same chat again did not come from the cache",
         f"LiteLLM reaches {where}, but keeps no reply of {model_checks.CHAT_MODEL} there",
         "look at litellm_settings.cache_params in config.yaml",
@@ -115,13 +112,10 @@ def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
     requests = {None: "any number of requests", 1: "1 request"}.get(limit, f"{limit} requests")
     what = f"a new key may make {requests} a minute"
     if settings is None or settings.cache is None:
-        return Finding(LIMIT, Level.SKIPPED if limit is None else Level.OK, "", what)
+        return Subject(LIMIT, "").found(Level.SKIPPED if limit is None else Level.OK, what)
     if limit == settings.cache.rate_limit:
-        return Finding(LIMIT, Level.OK, "", what)
-    return Finding(
-        LIMIT,
-        Level.WARNING,
-        "config.yaml",
+        return Subject(LIMIT, "").ok(what)
+    return Subject(LIMIT, "config.yaml").warning(
         f"{what}, not {settings.cache.rate_limit}",
         "LiteLLM runs with another litellm_settings.default_key_generate_params.rpm_limit",
         "run 'systemctl restart hx-litellm-gateway'",
@@ -136,14 +130,14 @@ def admin_ui(chain: Chain) -> Finding:
     except HeldByAnother as error:
         return http.unanswered(UI, LITELLM_PORT, error)
     except NotAnswering as error:
-        return Finding(UI, Level.WARNING, where, str(error))
+        return Subject(UI, where).warning(str(error))
     if status >= 400:
-        return Finding(UI, Level.OK, where, f"/ui/ is not there (HTTP {status})")
+        return Subject(UI, where).ok(f"/ui/ is not there (HTTP {status})")
     state = f"/ui/ answers (HTTP {status})"
     if chain.litellm.get("DISABLE_ADMIN_UI") == "true":
         state += " although DISABLE_ADMIN_UI=true"
-        return Finding(UI, Level.OK, where, state, "only a proxy in front takes it away")
-    return Finding(UI, Level.OK, where, state)
+        return Subject(UI, where).ok(state, "only a proxy in front takes it away")
+    return Subject(UI, where).ok(state)
 
 
 def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float) -> Finding:
@@ -152,10 +146,7 @@ def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float
     assert settings is not None, "the tables were looked at"
     with suppress(YamlRefusal):
         if lookup(chain.config, _SPEND_LOGS_OFF) is True:
-            return Finding(
-                SPEND,
-                Level.WARNING,
-                "config.yaml",
+            return Subject(SPEND, "config.yaml").warning(
                 "general_settings.disable_spend_logs is true in config.yaml",
                 "LiteLLM then writes no rows",
                 "set it to false and restart LiteLLM",
@@ -163,7 +154,7 @@ def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float
     if asked:
         rows.awaited.append(asked)
     elif not rows.awaited:
-        return Finding(SPEND, Level.SKIPPED, "", "there is no chat whose row could come")
+        return Subject(SPEND, "").skipped("there is no chat whose row could come")
     rows.gathering = _gathering(chain.config, chain.litellm)
     return rows.look(settings.postgres, until)
 

@@ -2,7 +2,7 @@
 
 import time
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.gateway import http, sentences
 from hx_gateway_db.gateway.http import Answer, Entry, HeldByAnother, NotAnswering
 from hx_gateway_db.redaction import said
@@ -38,12 +38,12 @@ def chat(entry: Entry, models: list[str], cache_on: bool) -> tuple[Finding, str]
         content = str(answer.body["choices"][0]["message"]["content"]).strip()
     except (KeyError, IndexError, TypeError):
         what = f"the answer of {CHAT_MODEL} holds no reply"
-        return Finding(CHAT, Level.WARNING, where, what), ""
+        return Subject(CHAT, where).warning(what), ""
     if content != _EXPECTED:
         shown = said(content, (entry.key,), _SHOWN)
         what = f"{CHAT_MODEL} replied {shown!r} instead of {_EXPECTED!r}"
-        return Finding(CHAT, Level.WARNING, where, what), reply
-    return Finding(CHAT, Level.OK, where, f"{CHAT_MODEL} on {where} says {_EXPECTED}"), reply
+        return Subject(CHAT, where).warning(what), reply
+    return Subject(CHAT, where).ok(f"{CHAT_MODEL} on {where} says {_EXPECTED}"), reply
 
 
 def embedding(entry: Entry, models: list[str], cache_on: bool) -> Finding:
@@ -61,10 +61,8 @@ def embedding(entry: Entry, models: list[str], cache_on: bool) -> Finding:
         count = len(answer.body["data"][0]["embedding"])
     except (KeyError, IndexError, TypeError):
         what = f"the answer of {EMBEDDING_MODEL} holds no numbers"
-        return Finding(EMBEDDING, Level.WARNING, where, what)
-    return Finding(
-        EMBEDDING, Level.OK, where, f"{EMBEDDING_MODEL} on {where} gives {count} numbers"
-    )
+        return Subject(EMBEDDING, where).warning(what)
+    return Subject(EMBEDDING, where).ok(f"{EMBEDDING_MODEL} on {where} gives {count} numbers")
 
 
 def cached_again(entry: Entry, reply: str) -> bool:
@@ -104,13 +102,11 @@ def _ask(
     except HeldByAnother as error:
         return http.unanswered(name, entry.port, error)
     except NotAnswering as error:
-        return Finding(
-            name, Level.WARNING, f"port {entry.port}", f"{model} gives no reply: {error}"
-        )
+        return Subject(name, f"port {entry.port}").warning(f"{model} gives no reply: {error}")
     if answer.status != 200:
         return sentences.model_failed(name, model, answer.status, answer.message)
     return answer
 
 
 def _no_model(name: str, model: str) -> Finding:
-    return Finding(name, Level.SKIPPED, "config.yaml", f"the gateway has no model {model}")
+    return Subject(name, "config.yaml").skipped(f"the gateway has no model {model}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.host import config_yaml
 from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.host.host import Host
@@ -40,13 +40,13 @@ def findings(host: Host, settings: Settings) -> Iterator[Finding]:
         what = f"{path} sets {key}"
         why = f"LiteLLM prefers it to the {name} of gateway.env"
         cure = f"remove {key} from {path}"
-        yield Finding(_NAME, Level.FAILED, str(path), what, why, cure)
+        yield Subject(_NAME, str(path)).failed(what, why, cure)
     units = [unit for unit in UNITS if host.layout.live and services.available()]
     found = [finding for unit in units for finding in _of_unit(unit, host, settings)]
     yield from found
     if not culprits and not found:
         what = "neither config.yaml nor a unit's drop-in overrides gateway.env"
-        yield Finding(_NAME, Level.OK, str(path), what)
+        yield Subject(_NAME, str(path)).ok(what)
 
 
 def _wanted(settings: Settings) -> dict[str, str]:
@@ -60,9 +60,7 @@ def _of_unit(unit: str, host: Host, settings: Settings) -> list[Finding]:
     try:
         defeats = _defeats(unit, host, settings)
     except Unavailable as reason:
-        return [
-            Finding(_NAME, Level.SKIPPED, unit, f"not all that {unit} reads is known: {reason}")
-        ]
+        return [Subject(_NAME, unit).skipped(f"not all that {unit} reads is known: {reason}")]
     return [_defeated(unit, defeat, gateway_env) for defeat in defeats]
 
 
@@ -117,4 +115,4 @@ def _defeated(unit: str, defeat: Defeat, gateway_env: str) -> Finding:
         why, cure = "UnsetEnvironment= wins", f"remove {names} from UnsetEnvironment= there"
     harmless = bool(defeat.variables) and not set(defeat.variables) & _DECISIVE
     level = Level.WARNING if harmless else Level.FAILED
-    return Finding(_NAME, level, defeat.by, what, why, cure)
+    return Subject(_NAME, defeat.by).found(level, what, why, cure)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.gateway import answerer
 from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
@@ -18,23 +18,27 @@ def findings() -> Iterator[Finding]:
 
 
 def _port(unit: str, port: int) -> Finding:
-    name, where = "gateway.ports", f"port {port}"
+    about = _about(port)
     shown = dict(units.properties(unit, ("LoadState", "ActiveState", "ExecStart")))
     if shown.get("LoadState") != "loaded":
-        return Finding(name, Level.SKIPPED, where, f"{unit} is {shown.get('LoadState')}")
+        return about.skipped(f"{unit} is {shown.get('LoadState')}")
     program = started_program.shown(shown.get("ExecStart", ""))
     if program and program.port not in (None, port):
         what = f"{unit} is started with --port {program.port}, not {port}"
         why = f"hx-gateway-db and the wrapper ask port {port}"
         cure = f"set --port {port} in ExecStart= of {unit}"
-        return Finding(name, Level.FAILED, where, what, why, cure)
+        return about.failed(what, why, cure)
     if stranger := answerer.on_port(port):
         return _taken(unit, port, stranger)
     if shown.get("ActiveState") == "active" and not listeners.on_port(port):
         what = f"{unit} runs, but does not listen on port {port}"
         cure = f"see 'journalctl -u {unit}'"
-        return Finding(name, Level.WARNING, where, what, "it may be starting still", cure)
-    return Finding(name, Level.OK, where, f"port {port} is left to {unit}")
+        return about.warning(what, "it may be starting still", cure)
+    return about.ok(f"port {port} is left to {unit}")
+
+
+def _about(port: int) -> Subject:
+    return Subject("gateway.ports", f"port {port}")
 
 
 def _taken(unit: str, port: int, by: Stranger) -> Finding:
@@ -42,4 +46,4 @@ def _taken(unit: str, port: int, by: Stranger) -> Finding:
     what = f"port {port} is taken by {who}, not by {unit}"
     why = "LiteLLM would silently choose another port" if unit == LITELLM_UNIT else ""
     cure = f"run '{by.ending}', or give it another port" if by.ending else "find and stop it"
-    return Finding("gateway.ports", Level.FAILED, f"port {port}", what, why, cure)
+    return _about(port).failed(what, why, cure)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hx_gateway_db.errors import CheckFailed
-from hx_gateway_db.findings import Finding, Level, failures
+from hx_gateway_db.findings import Finding, Subject, failures
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.settings.values import Settings
 
@@ -89,13 +89,8 @@ def _together(
 
 
 def _unanswered(name: str) -> Finding:
-    return Finding(
-        name=name,
-        level=Level.FAILED,
-        where=name,
-        what=f"the check of {name} did not end within {_SECONDS:.0f} s",
-        cure="see what hangs there, then try again",
-    )
+    what = f"the check of {name} did not end within {_SECONDS:.0f} s"
+    return Subject(name, name).failed(what, cure="see what hangs there, then try again")
 
 
 def _postgres(settings: Settings) -> Inspection:

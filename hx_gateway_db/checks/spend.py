@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.postgres import check
 from hx_gateway_db.postgres.check import NotUsable
@@ -81,10 +81,7 @@ class SpendRows:
     def _finding(self, where: str, now: float) -> Finding:
         if self._overdue(now):
             age = now - self.awaited.pop(0).at
-            return Finding(
-                NAME,
-                Level.FAILED,
-                where,
+            return Subject(NAME, where).failed(
                 f"LiteLLM has not written the row of the chat of {age:.0f} s ago",
                 "what is spent is not counted",
                 f"read 'journalctl -u {LITELLM_UNIT.removesuffix('.service')} -n 80 --no-pager'",
@@ -92,11 +89,8 @@ class SpendRows:
         if self.seen:
             age = now - self.seen.at
             which = "this chat" if not self.awaited else f"the chat of {age:.0f} s ago"
-            return Finding(NAME, Level.OK, where, f"the row of {which} is written")
-        return Finding(
-            NAME,
-            Level.SKIPPED,
-            where,
+            return Subject(NAME, where).ok(f"the row of {which} is written")
+        return Subject(NAME, where).skipped(
             "the row of this chat is not written yet",
             f"LiteLLM gathers rows for about {self.gathering:.0f} s",
             "run 'hx-gateway-db verify --wait'",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import answerer, http
 from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
@@ -24,7 +24,7 @@ def check_service(name: str, port: int, restart_pending: bool) -> Iterator[Findi
     yield (
         unit_finding(unit, restart_pending)
         if unit
-        else Finding(_id(name, "unit"), Level.SKIPPED, name, "systemd does not run here")
+        else Subject(_id(name, "unit"), name).skipped("systemd does not run here")
     )
     yield _check_port(name, port, unit)
 
@@ -55,7 +55,7 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
         what = f"{name} has failed ({unit.result}, exit status {unit.exit_status})"
     elif unit.active_state == "inactive":
         what, cure = f"{name} is stopped", f"run 'systemctl start {short}'"
-    return Finding(_id(name, "unit"), level, name, what, why, cure)
+    return Subject(_id(name, "unit"), name).found(level, what, why, cure)
 
 
 def port_finding(
@@ -65,37 +65,37 @@ def port_finding(
 
     `stranger` holds it in the unit's place.
     """
-    where, short = f"port {port}", name.removesuffix(".service")
+    about, short = Subject(_id(name, "port"), f"port {port}"), name.removesuffix(".service")
     if stranger:
-        return answerer.held(_id(name, "port"), port, stranger)
+        return answerer.held(about.name, port, stranger)
     if status == 200:
-        return Finding(_id(name, "port"), Level.OK, where, f"{short} answers on port {port}")
+        return about.ok(f"{short} answers on port {port}")
     cure = f"run 'systemctl restart {short}'"
     what = f"{short} answers its health check with HTTP {status}" if status else silence
-    return Finding(_id(name, "port"), Level.FAILED, where, what, cure=cure)
+    return about.failed(what, cure=cure)
 
 
 def _check_port(name: str, port: int, unit: Unit | None) -> Finding:
-    identifier, where = _id(name, "port"), f"port {port}"
+    about = Subject(_id(name, "port"), f"port {port}")
     if unit is None:
-        what = f"it can't be told who answers on {where}: nobody is asked"
-        return Finding(identifier, Level.SKIPPED, where, what)
+        what = f"it can't be told who answers on {about.where}: nobody is asked"
+        return about.skipped(what)
     try:
         status, silence = http.health(name), ""
     except HeldByAnother as error:
-        return http.unanswered(identifier, port, error)
+        return http.unanswered(about.name, port, error)
     except NotAnswering as error:
         status, silence = 0, str(error)
     if not status and not listeners.on_port(port):
         if not unit.running:
             what = "nobody listens, as the unit does not run"
-            return Finding(identifier, Level.SKIPPED, where, what)
+            return about.skipped(what)
         if (age := time.monotonic() - unit.since_monotonic) < _STARTING_SECONDS:
             what = (
                 f"{name.removesuffix('.service')} was started {age:.0f} s ago: nobody listens yet"
             )
             cure = "wait: with a database LiteLLM takes half a minute to start"
-            return Finding(identifier, Level.FAILED, where, what, cure=cure)
+            return about.failed(what, cure=cure)
     return port_finding(name, port, answerer.on_port(port), status, silence)
 
 

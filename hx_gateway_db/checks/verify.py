@@ -14,7 +14,7 @@ from hx_gateway_db.checks import links, models
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.log_lines import relevant
 from hx_gateway_db.checks.spend import Request, SpendRows
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import sentences
 from hx_gateway_db.gateway.http import Entry, VirtualKey
 from hx_gateway_db.gateway.proof import readiness
@@ -202,4 +202,4 @@ def _row_and(check: Callable[[], tuple[Finding, T]]) -> tuple[Row, T]:
 
 
 def _skipped(name: str, why: str) -> Row:
-    return Row(Finding(name, Level.SKIPPED, "", why), 0.0)
+    return Row(Subject(name, "").skipped(why), 0.0)

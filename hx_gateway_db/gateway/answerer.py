@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.systemd import listeners, units
@@ -135,10 +135,7 @@ def held(name: str, port: int, by: Stranger) -> Finding:
     """The finding of that name for a port on which a stranger is."""
     unit = unit_of(port)
     random = ", and LiteLLM listens on a random port" if port == LITELLM_PORT else ""
-    return Finding(
-        name,
-        Level.FAILED,
-        f"port {port}",
+    return Subject(name, f"port {port}").failed(
         f"port {port} is held by another program ({by.words})",
         f"it is {unit}'s{random}",
         f"stop that, then run 'systemctl restart {unit.removesuffix('.service')}'",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, sentences
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.host.config_yaml import master_key
@@ -55,12 +55,8 @@ def readiness(environment: Mapping[str, str]) -> Finding:
     state = http.state_in(answer)
     if answer.status != 200 or state != "connected":
         return sentences.not_ready(answer.status, state, "DATABASE_URL" in environment)
-    return Finding(
-        sentences.READINESS,
-        Level.OK,
-        f"port {LITELLM_PORT}",
-        "LiteLLM is connected to its database",
-        "it looks again every 2 minutes",
+    return Subject(sentences.READINESS, f"port {LITELLM_PORT}").ok(
+        "LiteLLM is connected to its database", "it looks again every 2 minutes"
     )
 
 
@@ -73,7 +69,7 @@ def tables(database: Postgres) -> Finding:
         return replace(error.finding, name=sentences.TABLES)
     if missing:
         return sentences.tables_missing(missing, where)
-    return Finding(sentences.TABLES, Level.OK, where, f"LiteLLM's tables are in {where}")
+    return Subject(sentences.TABLES, where).ok(f"LiteLLM's tables are in {where}")
 
 
 def find_master_key(config: bytes, environment: Mapping[str, str]) -> str | None:
@@ -90,18 +86,12 @@ def find_master_key(config: bytes, environment: Mapping[str, str]) -> str | None
 def no_master_key() -> Finding:
     """Why no master key was found, as far as LiteLLM itself can tell."""
     if http.open_to_all():
-        return Finding(
-            sentences.KEY,
-            Level.FAILED,
-            f"port {LITELLM_PORT}",
+        return Subject(sentences.KEY, f"port {LITELLM_PORT}").failed(
             "LiteLLM has no master key",
             "it lets in whoever reaches it, and no virtual key means anything",
             "set general_settings.master_key in config.yaml and restart it",
         )
-    return Finding(
-        sentences.KEY,
-        Level.SKIPPED,
-        f"port {LITELLM_PORT}",
+    return Subject(sentences.KEY, f"port {LITELLM_PORT}").skipped(
         "the master key is neither in config.yaml nor in the unit's environment",
         "without it no virtual key can be made",
     )

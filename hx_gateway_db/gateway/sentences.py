@@ -3,7 +3,7 @@
 The wordings that are looked for are LiteLLM 1.74.15's, from its source and its answers.
 """
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Redis
@@ -31,7 +31,7 @@ def no_answer(name: str, port: int, what: str) -> Finding:
     where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
     unit = LITELLM_UNIT if port == LITELLM_PORT else WRAPPER_UNIT
     log = f"read 'journalctl -u {unit.removesuffix('.service')} -n 80 --no-pager'"
-    return _failed(name, where, what, cure=log)
+    return Subject(name, where).failed(what, cure=log)
 
 
 def not_ready(status: int, state: str, given: bool) -> Finding:
@@ -40,24 +40,18 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
     `given` says whether the process that answers was started with a DATABASE_URL.
     """
     if status != 200:
-        return _failed(
-            READINESS,
-            _LITELLM,
+        return Subject(READINESS, _LITELLM).failed(
             f"{_LITELLM} has lost its database (its readiness check answers HTTP {status})",
             cure="start the database: LiteLLM connects again by itself",
         )
     state = said(state, most=_QUOTED)
     if given:
-        return _failed(
-            READINESS,
-            _LITELLM,
+        return Subject(READINESS, _LITELLM).failed(
             f"{_LITELLM} was given a database and runs without it (it says {state!r})",
             "its database client did not connect",
             _READ_LOG,
         )
-    return _failed(
-        READINESS,
-        _LITELLM,
+    return Subject(READINESS, _LITELLM).failed(
         f"{_LITELLM} runs without a database (it says {state!r})",
         "the running process has no DATABASE_URL",
         f"{_RESTART}, or {_APPLY} if none is wired",
@@ -67,12 +61,8 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
 def tables_missing(names: list[str], database: str) -> Finding:
     """LiteLLM's migrations have not made these tables."""
     database = said(database)
-    return _failed(
-        TABLES,
-        database,
-        f"the database {database} has no {' and no '.join(names)}",
-        _TABLES_WHY,
-        _TABLES_CURE,
+    return Subject(TABLES, database).failed(
+        f"the database {database} has no {' and no '.join(names)}", _TABLES_WHY, _TABLES_CURE
     )
 
 
@@ -83,16 +73,12 @@ def virtual_key_refused(status: int, message: str) -> Finding:
     if _says_table_missing(message):
         return _table_missing(KEY)
     if status == 401:
-        return _failed(
-            KEY,
-            _LITELLM,
+        return Subject(KEY, _LITELLM).failed(
             f"{_LITELLM} refuses the master key that config.yaml names",
             "it runs with another one, as after an edit without a restart",
             _RESTART,
         )
-    return _failed(
-        KEY,
-        _LITELLM,
+    return Subject(KEY, _LITELLM).failed(
         f"{_LITELLM} can't make a virtual key",
         f"HTTP {status}: it does not get it into its database",
         _READ_LOG,
@@ -108,19 +94,17 @@ def no_models(port: int, status: int, message: str) -> Finding:
     where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
     if status in (401, 403):
         what = f"{where} refuses the virtual key that LiteLLM has just made (HTTP {status})"
-        return _failed(MODELS, where, what, cure=_READ_LOG)
+        return Subject(MODELS, where).failed(what, cure=_READ_LOG)
     if port == WRAPPER_PORT and status >= 500:
         return wrapper_without_litellm(status)
-    return _failed(
-        MODELS, where, f"{where} lists no models (/v1/models: HTTP {status})", cure=_READ_LOG
+    return Subject(MODELS, where).failed(
+        f"{where} lists no models (/v1/models: HTTP {status})", cure=_READ_LOG
     )
 
 
 def wrapper_without_litellm(status: int) -> Finding:
     """The wrapper answers, LiteLLM behind it does not."""
-    return _failed(
-        WRAPPER,
-        _THE_WRAPPER,
+    return Subject(WRAPPER, _THE_WRAPPER).failed(
         f"{_THE_WRAPPER} does not get through to LiteLLM (HTTP {status})",
         cure="compare HX_LITELLM_UPSTREAM in its unit with LiteLLM's address",
     )
@@ -128,9 +112,7 @@ def wrapper_without_litellm(status: int) -> Finding:
 
 def wrapper_with_another_litellm() -> Finding:
     """The wrapper hands the client's key on, and it is not our LiteLLM that gets it."""
-    return _failed(
-        WRAPPER,
-        _THE_WRAPPER,
+    return Subject(WRAPPER, _THE_WRAPPER).failed(
         f"{_THE_WRAPPER} asks a LiteLLM that does not know the virtual key which"
         f" port {LITELLM_PORT} has just made",
         cure="compare HX_LITELLM_UPSTREAM in its unit with LiteLLM's address",
@@ -139,9 +121,7 @@ def wrapper_with_another_litellm() -> Finding:
 
 def wrapper_without_key() -> Finding:
     """The wrapper refuses a virtual key, and has no key of its own that it would accept."""
-    return _failed(
-        WRAPPER,
-        _THE_WRAPPER,
+    return Subject(WRAPPER, _THE_WRAPPER).failed(
         f"{_THE_WRAPPER} refuses virtual keys and has no HX_MASTER_KEY or MASTER_KEY of its own",
         "it then accepts nobody",
         f"set HX_MASTER_KEY in /etc/hx-gateway/ml.env, then {_RESTART_WRAPPER}",
@@ -150,9 +130,7 @@ def wrapper_without_key() -> Finding:
 
 def wrapper_own_key_refused() -> Finding:
     """The wrapper refuses the key that its own environment names."""
-    return _failed(
-        WRAPPER,
-        _THE_WRAPPER,
+    return Subject(WRAPPER, _THE_WRAPPER).failed(
         f"{_THE_WRAPPER} refuses the HX_MASTER_KEY that is in its environment",
         "it takes its key from somewhere else",
         f"compare its configuration with /etc/hx-gateway/ml.env, then {_RESTART_WRAPPER}",
@@ -162,17 +140,13 @@ def wrapper_own_key_refused() -> Finding:
 def wrapper_upstream_refused(has_key: bool) -> Finding:
     """The wrapper accepts its own key, but LiteLLM refuses what the wrapper sends on."""
     if not has_key:
-        return _failed(
-            WRAPPER,
-            _THE_WRAPPER,
+        return Subject(WRAPPER, _THE_WRAPPER).failed(
             f"{_THE_WRAPPER} has no HX_UPSTREAM_KEY",
             "it sends LiteLLM no key, and LiteLLM refuses every request",
             "set HX_UPSTREAM_KEY in /etc/hx-gateway/ml.env to a key of LiteLLM's,"
             f" then {_RESTART_WRAPPER}",
         )
-    return _failed(
-        WRAPPER,
-        _THE_WRAPPER,
+    return Subject(WRAPPER, _THE_WRAPPER).failed(
         f"LiteLLM refuses the HX_UPSTREAM_KEY that {_THE_WRAPPER} sends",
         cure="set HX_UPSTREAM_KEY in /etc/hx-gateway/ml.env to a key of LiteLLM's,"
         f" then {_RESTART_WRAPPER}",
@@ -226,8 +200,10 @@ def cache_refused(redis: Redis, message: str) -> Finding:
         ),
     ):
         if any(part in message for part in parts):
-            return _failed(CACHE, where, what, "no reply comes from the cache", cure)
-    return _failed(CACHE, where, f"{_LITELLM} does not reach its cache in {where}", cure=_READ_LOG)
+            return Subject(CACHE, where).failed(what, "no reply comes from the cache", cure)
+    return Subject(CACHE, where).failed(
+        f"{_LITELLM} does not reach its cache in {where}", cure=_READ_LOG
+    )
 
 
 def model_failed(name: str, model: str, status: int, message: str) -> Finding:
@@ -249,14 +225,12 @@ def model_failed(name: str, model: str, status: int, message: str) -> Finding:
         ("ServiceUnavailable", f"{server} is not available", "look at that server"),
     ):
         if "litellm." in message and part in message:
-            return Finding(name, Level.WARNING, server, what, "the gateway is well", cure)
+            return Subject(name, server).warning(what, "the gateway is well", cure)
     if status in (401, 403):
-        return _failed(
-            name, _LITELLM, f"the key is refused for {model} (HTTP {status})", cure=_READ_LOG
+        return Subject(name, _LITELLM).failed(
+            f"the key is refused for {model} (HTTP {status})", cure=_READ_LOG
         )
-    return Finding(
-        name, Level.WARNING, server, f"{model} gives no reply (HTTP {status})", cure=_READ_LOG
-    )
+    return Subject(name, server).warning(f"{model} gives no reply (HTTP {status})", cure=_READ_LOG)
 
 
 def litellm_refuses(message: str) -> bool:
@@ -265,22 +239,14 @@ def litellm_refuses(message: str) -> bool:
 
 
 def _without_database(name: str) -> Finding:
-    return _failed(name, _LITELLM, f"{_LITELLM} runs without a database", cure=_APPLY)
+    return Subject(name, _LITELLM).failed(f"{_LITELLM} runs without a database", cure=_APPLY)
 
 
 def _table_missing(name: str) -> Finding:
-    return _failed(
-        name,
-        _LITELLM,
-        "LiteLLM's tables are missing in its database",
-        _TABLES_WHY,
-        _TABLES_CURE,
+    return Subject(name, _LITELLM).failed(
+        "LiteLLM's tables are missing in its database", _TABLES_WHY, _TABLES_CURE
     )
 
 
 def _says_table_missing(message: str) -> bool:
     return "does not exist" in message and ("relation" in message or "table" in message)
-
-
-def _failed(name: str, where: str, what: str, why: str = "", cure: str = "") -> Finding:
-    return Finding(name, Level.FAILED, where, what, why, cure)

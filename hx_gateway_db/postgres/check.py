@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.authentication import LoginFailed
 from hx_gateway_db.postgres.facts import Facts, findings
@@ -104,9 +104,7 @@ def _database_name(postgres: Postgres) -> list[Finding]:
     if encode(postgres.database) == postgres.database:
         return []
     return [
-        errors.failed(
-            target_of(postgres),
-            "postgres.database_name",
+        errors.about(target_of(postgres), "postgres.database_name").failed(
             f"LiteLLM can't reach a database with the name {postgres.database}",
             "its Prisma takes the name from DATABASE_URL without decoding it",
             "answer a PG_DB of letters, digits, and - . _ ~",
@@ -118,7 +116,7 @@ def _log_in(
     target: Target, postgres: Postgres, reached: Reached, deadline: float
 ) -> tuple[list[Finding], Facts | None]:
     step, started = errors.LOGIN, time.monotonic()
-    login_ok = _ok(target, errors.LOGIN, f"{target.place} lets {target.user} log in")
+    login_ok = errors.about(target, errors.LOGIN).ok(f"{target.place} lets {target.user} log in")
     try:
         with login(target, reached, min(deadline, started + _LOGIN_SECONDS)) as connection:
             step, started = errors.DATABASE, time.monotonic()
@@ -128,8 +126,4 @@ def _log_in(
         # The server looks at the password before it looks for the database.
         return [login_ok, finding] if finding.name == errors.DATABASE else [finding], None
     database = f"{target.place} has the database {target.database}"
-    return [login_ok, _ok(target, errors.DATABASE, database)], facts
-
-
-def _ok(target: Target, name: str, what: str) -> Finding:
-    return Finding(name, Level.OK, target.place, what)
+    return [login_ok, errors.about(target, errors.DATABASE).ok(database)], facts

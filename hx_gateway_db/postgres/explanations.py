@@ -14,7 +14,7 @@ from hx_gateway_db.postgres.sentences import (
     PORT,
     STATEMENT_SECONDS,
     ConnectionFailure,
-    failed,
+    about,
     quoted,
     too_slow,
 )
@@ -69,13 +69,8 @@ def _sentence(step: str, what: str, why: str, cure: str, by: Cure = Cure.BY_HAND
             "user_answer": target.user_answer,
             "password_answer": target.password_answer,
         }
-        return failed(
-            target,
-            step,
-            what.format_map(names),
-            why.format_map(names),
-            cure.format_map(names),
-            by,
+        return about(target, step).failed(
+            what.format_map(names), why.format_map(names), cure.format_map(names), by
         )
 
     return explanation
@@ -106,16 +101,14 @@ def _hba(target: Target, failure: ConnectionFailure, what: str, why: str) -> Fin
         change = f"choose PG_SSLMODE=require, or {change}"
     elif not failure.encrypted:
         why += ", without encryption at least"
-    return failed(target, LOGIN, what, why, change)
+    return about(target, LOGIN).failed(what, why, change)
 
 
 def _no_entry_anywhere(target: Target, failure: ConnectionFailure) -> Finding:
     if "pg_hba.conf" in failure.text:
         what = f"{target.place} does not let {target.user} reach {target.database} from this host"
         return _hba(target, failure, what, "its pg_hba.conf says so")
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"{target.place} does not let the user {target.user} log in",
         "the user does not exist, may not log in, or must log in another way than by password",
         f"check {target.user_answer}, and the server's log for the reason",
@@ -127,14 +120,14 @@ def _unknown(target: Target, failure: ConnectionFailure) -> Finding:
     code = f"SQLSTATE {failure.sqlstate}" if failure.sqlstate else "no SQLSTATE"
     said = f"{code}; detail, as it came: {quoted(target, _without_severity(failure.text))}"
     what = f"{target.place} can't be used as {target.user} on {target.database}"
-    return failed(target, LOGIN, what, said, "look at the server's log")
+    return about(target, LOGIN).failed(what, said, "look at the server's log")
 
 
 def _bouncer_passes_on(target: Target, failure: ConnectionFailure) -> Finding:
     what = f"the PgBouncer at {target.address} does not get {target.user} into {target.database}"
     said = f"detail, as it came: {quoted(target, _without_severity(failure.text))}"
     cure = "look at PgBouncer's log and at the server behind it"
-    return failed(target, LOGIN, what, said, cure)
+    return about(target, LOGIN).failed(what, said, cure)
 
 
 def _without_severity(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.findings import Cure, Finding, Subject
 from hx_gateway_db.postgres.target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres
@@ -100,16 +100,8 @@ def _place(postgres: Postgres) -> str:
     return target_of(postgres).place
 
 
-def _finding(
-    postgres: Postgres,
-    name: str,
-    level: Level,
-    what: str,
-    why: str = "",
-    cure: str = "",
-    by: Cure = Cure.BY_HAND,
-) -> Finding:
-    return Finding(f"postgres.{name}", level, _place(postgres), what, why, cure, by)
+def _about(postgres: Postgres, name: str) -> Subject:
+    return Subject(f"postgres.{name}", _place(postgres))
 
 
 def _release(version: int) -> str:
@@ -122,32 +114,32 @@ def _version(postgres: Postgres, facts: Facts, now: datetime) -> Finding:
     what = f"{_place(postgres)} is version {_release(facts.version)}"
     if facts.version < OLDEST:
         why = "Prisma, LiteLLM's way to the database, needs 9.6"
-        return _finding(postgres, "version", Level.FAILED, what, why, "upgrade the server")
+        return _about(postgres, "version").failed(what, why, "upgrade the server")
     until = _SUPPORTED_UNTIL.get(facts.version // 10000)
     if until and now.date() > until:
         why = f"it has had no security fixes since {until}"
-        return _finding(postgres, "version", Level.WARNING, what, why, "upgrade the server")
-    return _finding(postgres, "version", Level.OK, what)
+        return _about(postgres, "version").warning(what, why, "upgrade the server")
+    return _about(postgres, "version").ok(what)
 
 
 def _pooler(postgres: Postgres, facts: Facts) -> Finding:
     place = _place(postgres)
     if not facts.pooled:
-        return _finding(postgres, "pooler", Level.OK, f"no pooler stands in front of {place}")
+        return _about(postgres, "pooler").ok(f"no pooler stands in front of {place}")
     what = f"a pooler (PgBouncer) stands in front of {place}"
     if postgres.pgbouncer is False:
         why = "PG_BOUNCER=false makes LiteLLM's prepared statements fail there"
-        return _finding(postgres, "pooler", Level.FAILED, what, why, "answer PG_BOUNCER=auto")
-    return _finding(postgres, "pooler", Level.OK, what)
+        return _about(postgres, "pooler").failed(what, why, "answer PG_BOUNCER=auto")
+    return _about(postgres, "pooler").ok(what)
 
 
 def _encoding(postgres: Postgres, facts: Facts) -> Finding:
     what = f"the database {postgres.database} has the encoding {_said(postgres, facts.encoding)}"
     if facts.encoding == "UTF8":
-        return _finding(postgres, "encoding", Level.OK, what)
+        return _about(postgres, "encoding").ok(what)
     why = "LiteLLM stores what users write, in any language"
     cure = "make another database with ENCODING 'UTF8' TEMPLATE template0, and answer it as PG_DB"
-    return _finding(postgres, "encoding", Level.FAILED, what, why, cure)
+    return _about(postgres, "encoding").failed(what, why, cure)
 
 
 def _writable(postgres: Postgres, facts: Facts) -> Finding:
@@ -155,15 +147,15 @@ def _writable(postgres: Postgres, facts: Facts) -> Finding:
     if facts.replica:
         cure = "answer the primary server as PG_HOST"
         what, why = f"{database} is read-only", "the server is a replica"
-        return _finding(postgres, "writable", Level.FAILED, what, why, cure)
+        return _about(postgres, "writable").failed(what, why, cure)
     if facts.read_only:
         what, why = f"{database} is read-only", "default_transaction_read_only is on"
         cure = (
             f"as an administrator run ALTER DATABASE {identifier(postgres.database)}"
             " RESET default_transaction_read_only, and the same for the role and the server"
         )
-        return _finding(postgres, "writable", Level.FAILED, what, why, cure)
-    return _finding(postgres, "writable", Level.OK, f"{database} can be written")
+        return _about(postgres, "writable").failed(what, why, cure)
+    return _about(postgres, "writable").ok(f"{database} can be written")
 
 
 def _schema(postgres: Postgres, facts: Facts) -> Finding:
@@ -171,10 +163,7 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
     where = f"in the schema {schema} of the database {database}"
     role, quoted = identifier(user), identifier(schema)
     if not facts.may_create and facts.schema_exists:
-        return _finding(
-            postgres,
-            "schema",
-            Level.FAILED,
+        return _about(postgres, "schema").failed(
             f"the role {user} may not create tables {where}",
             "LiteLLM starts without them and then refuses every virtual key",
             "as an administrator run, in that database,"
@@ -182,10 +171,7 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
             _ADMINISTRATOR,
         )
     if not facts.may_create:
-        return _finding(
-            postgres,
-            "schema",
-            Level.FAILED,
+        return _about(postgres, "schema").failed(
             f"the database {database} has no schema {schema}, and the role {user} may not make it",
             "LiteLLM's tables belong there",
             "as an administrator run, in that database,"
@@ -194,26 +180,20 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
         )
     parameter = "schema" in dict(postgres.parameters)
     if facts.schema_exists and not parameter and facts.first_schema != schema:
-        return _finding(
-            postgres,
-            "schema",
-            Level.WARNING,
+        return _about(postgres, "schema").warning(
             f"the search_path of {user} leads to the schema"
             f" {_said(postgres, facts.first_schema) or '(none)'}",
             f"LiteLLM reads its tables in {schema} and may make them elsewhere",
             f"as an administrator run ALTER ROLE {role} SET search_path = {quoted}",
         )
-    return _finding(postgres, "schema", Level.OK, f"the role {user} may create tables {where}")
+    return _about(postgres, "schema").ok(f"the role {user} may create tables {where}")
 
 
 def _tables(postgres: Postgres, facts: Facts) -> Finding:
     database, user = postgres.database, postgres.user
     if facts.foreign_owner:
         owner = _said(postgres, facts.foreign_owner)
-        return _finding(
-            postgres,
-            "tables",
-            Level.FAILED,
+        return _about(postgres, "tables").failed(
             f"tables of LiteLLM in {database} belong to the role {owner}, of which {user} is no"
             " member",
             "LiteLLM changes its tables when it is upgraded",
@@ -221,19 +201,16 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
             " PG_USER",
         )
     if facts.foreign_table:
-        return _finding(
-            postgres,
-            "tables",
-            Level.WARNING,
+        return _about(postgres, "tables").warning(
             f"the schema {schema_of(postgres)} of {database} holds tables that are not LiteLLM's,"
             f" {_said(postgres, facts.foreign_table)} for one",
             "LiteLLM's migrations want a schema of their own",
             "give LiteLLM a database of its own as PG_DB",
         )
     if not facts.tables:
-        return _finding(postgres, "tables", Level.OK, f"LiteLLM has no tables in {database} yet")
+        return _about(postgres, "tables").ok(f"LiteLLM has no tables in {database} yet")
     what = f"the {facts.tables} tables of LiteLLM in {database} can be changed by {user}"
-    return _finding(postgres, "tables", Level.OK, what)
+    return _about(postgres, "tables").ok(what)
 
 
 def _connections(postgres: Postgres, slots: Slots) -> Finding:
@@ -266,13 +243,13 @@ def _connections(postgres: Postgres, slots: Slots) -> Finding:
     why = f"{_gateways(gateways)} with a pool of {pool} may open {wanted}"
     if left < 1:
         what = f"{what} has no connection left for LiteLLM"
-        return _finding(postgres, "connections", Level.FAILED, what, why, cure)
+        return _about(postgres, "connections").failed(what, why, cure)
     if room < wanted:
         what = f"{what} has room for {room} connections of LiteLLM"
         cure = f"{cure}, or add connection_limit={max(1, room // gateways)} to DATABASE_URL"
-        return _finding(postgres, "connections", Level.WARNING, what, why, cure)
+        return _about(postgres, "connections").warning(what, why, cure)
     what = f"there is room for {room} connections of LiteLLM; {why}"
-    return _finding(postgres, "connections", Level.OK, what)
+    return _about(postgres, "connections").ok(what)
 
 
 def _gateways(number: int) -> str:
@@ -287,12 +264,9 @@ def _pool(postgres: Postgres) -> int:
 def _clock(postgres: Postgres, facts: Facts) -> Finding:
     seconds = round(abs(facts.clock))
     if seconds <= _CLOCK_SECONDS:
-        return _finding(postgres, "clock", Level.OK, f"the clock of {_place(postgres)} is right")
+        return _about(postgres, "clock").ok(f"the clock of {_place(postgres)} is right")
     side = "ahead of" if facts.clock > 0 else "behind"
-    return _finding(
-        postgres,
-        "clock",
-        Level.WARNING,
+    return _about(postgres, "clock").warning(
         f"the clock of {_place(postgres)} is {seconds} s {side} this host's",
         "keys and budgets then end at the wrong time",
         "set the one that is wrong: timedatectl set-ntp true",
@@ -303,15 +277,12 @@ def _password(postgres: Postgres, facts: Facts, now: datetime) -> Finding:
     user = postgres.user
     if facts.password_until is None:
         what = f"the password of {user} does not expire"
-        return _finding(postgres, "password", Level.OK, what)
+        return _about(postgres, "password").ok(what)
     until = datetime.fromtimestamp(max(0.0, min(facts.password_until, _LAST_SECOND)), UTC)
     what = f"the password of {user} expires on {until:%Y-%m-%d}"
     if (until - now).days >= _EXPIRY_DAYS:
-        return _finding(postgres, "password", Level.OK, what)
-    return _finding(
-        postgres,
-        "password",
-        Level.WARNING,
+        return _about(postgres, "password").ok(what)
+    return _about(postgres, "password").warning(
         what,
         "LiteLLM can't log in after that",
         f"as an administrator run ALTER ROLE {identifier(user)} VALID UNTIL 'infinity'",

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.certificates import UnusableFile, hidden_from_the_units, trusted
 from hx_gateway_db.postgres.channel import Channel, Unreachable, connected, left
@@ -44,10 +44,10 @@ def reach(target: Target, deadline: float) -> tuple[list[Finding], Reached | Non
     try:
         certificates = _certificates(target)
         addresses = _resolve(target, deadline)
-        found.append(_ok(target, errors.NAME, _name(target, addresses)))
+        found.append(errors.about(target, errors.NAME).ok(_name(target, addresses)))
         with connected(target, addresses, deadline) as channel:
             offered = channel.offers_tls()
-            found.append(_ok(target, errors.PORT, f"{target.place} answers"))
+            found.append(errors.about(target, errors.PORT).ok(f"{target.place} answers"))
             found.append(_tls(target, channel, certificates))
             reached = Reached(channel.address, offered, channel.encrypted, certificates)
         if target.ca_file and hidden_from_the_units(target.ca_file):
@@ -63,10 +63,6 @@ def _name(target: Target, addresses: list[str]) -> str:
     return f"the host name {target.host} is {', '.join(addresses)}"
 
 
-def _ok(target: Target, name: str, what: str) -> Finding:
-    return Finding(name, Level.OK, target.place, what)
-
-
 def _certificates(target: Target) -> str:
     if target.sslmode != "verify-full":
         return ""
@@ -78,10 +74,7 @@ def _certificates(target: Target) -> str:
 
 
 def _hidden(target: Target) -> Finding:
-    return Finding(
-        "postgres.ca_file",
-        Level.WARNING,
-        target.place,
+    return errors.about(target, "postgres.ca_file").warning(
         f"the file of PG_SSLROOTCERT, {target.ca_file}, is where ProtectHome= and PrivateTmp= hide"
         " it from the gateway's units",
         "LiteLLM then can't connect",
@@ -120,8 +113,8 @@ def _resolve(target: Target, deadline: float) -> list[str]:
 def _tls(target: Target, channel: Channel, certificates: str) -> Finding:
     """The handshake that PG_SSLMODE asks for, as Prisma does it."""
     if target.sslmode == "disable":
-        return _ok(
-            target, errors.TLS, "the connection is not encrypted, as PG_SSLMODE=disable asks"
+        return errors.about(target, errors.TLS).ok(
+            "the connection is not encrypted, as PG_SSLMODE=disable asks"
         )
     if not channel.tls_offered:
         if target.sslmode != "prefer":
@@ -130,7 +123,7 @@ def _tls(target: Target, channel: Channel, certificates: str) -> Finding:
     version, certificate = channel.encrypt(certificates)
     if not certificates:
         what = f"the connection is encrypted ({version}), the certificate is not checked"
-        return _ok(target, errors.TLS, what)
+        return errors.about(target, errors.TLS).ok(what)
     return _checked(target, version, str(certificate.get("notAfter", "")))
 
 
@@ -139,14 +132,16 @@ def _checked(target: Target, version: str, not_after: str) -> Finding:
     until = f"the certificate of {target.place} is good until {expires:%Y-%m-%d}"
     if (expires - datetime.now(UTC)).days < _EXPIRY_DAYS:
         why, cure = "LiteLLM connects no more after that", "renew it on the server"
-        return Finding(errors.TLS, Level.WARNING, target.place, f"{until} only", why, cure)
-    return _ok(target, errors.TLS, f"the connection is encrypted ({version}), and {until}")
+        return errors.about(target, errors.TLS).warning(f"{until} only", why, cure)
+    return errors.about(target, errors.TLS).ok(
+        f"the connection is encrypted ({version}), and {until}"
+    )
 
 
 def _unencrypted(target: Target, loopback: bool) -> Finding:
     what = f"the connection to {target.place} is not encrypted"
     if loopback:
-        return _ok(target, errors.TLS, f"{what}, and does not leave this host")
+        return errors.about(target, errors.TLS).ok(f"{what}, and does not leave this host")
     why = "the server offers no TLS; who sits in between reads all that LiteLLM stores"
     cure = "switch it on there (ssl = on), then answer PG_SSLMODE=require"
-    return Finding(errors.TLS, Level.WARNING, target.place, what, why, cure)
+    return errors.about(target, errors.TLS).warning(what, why, cure)

@@ -8,7 +8,7 @@ import errno
 import shlex
 from dataclasses import dataclass
 
-from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.postgres.target import Target
 from hx_gateway_db.redaction import said
 
@@ -32,18 +32,14 @@ class ConnectionFailure:
     tls_offered: bool
 
 
-def failed(
-    target: Target, step: str, what: str, why: str, cure: str, by: Cure = Cure.BY_HAND
-) -> Finding:
-    """The failing finding of a step."""
-    return Finding(step, Level.FAILED, target.place, what, why, cure, by)
+def about(target: Target, step: str) -> Subject:
+    """A step on the way to this server."""
+    return Subject(step, target.place)
 
 
 def unresolved(target: Target, answered: bool) -> Finding:
     """The name has no address; `answered` is whether a name server said so."""
-    return failed(
-        target,
-        NAME,
+    return about(target, NAME).failed(
         f"the host name {target.host} does not resolve",
         "" if answered else "no name server answers",
         "check PG_HOST and the DNS" if answered else "check /etc/resolv.conf, or PG_HOST",
@@ -54,32 +50,24 @@ def unconnected(target: Target, error: OSError, seconds: float) -> Finding:
     """No TCP connection came about."""
     place = target.place
     if isinstance(error, TimeoutError):
-        return failed(
-            target,
-            PORT,
+        return about(target, PORT).failed(
             f"{place} does not answer within {seconds:.0f} s",
             "a firewall drops what is sent there, or the host is down",
             "check PG_HOST and the firewalls on the way",
         )
     if isinstance(error, ConnectionRefusedError):
-        return failed(
-            target,
-            PORT,
+        return about(target, PORT).failed(
             f"{place} refuses connections",
             "nothing listens there",
             "check PG_PORT, that the server runs, and its listen_addresses",
         )
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-        return failed(
-            target,
-            PORT,
+        return about(target, PORT).failed(
             f"{place} can't be reached",
             "this host has no route there",
             "check PG_HOST and the routes: ip route get ADDRESS",
         )
-    return failed(
-        target,
-        PORT,
+    return about(target, PORT).failed(
         f"{place} can't be reached",
         f"the system says: {(error.strerror or 'unknown error').lower()}",
         "check PG_HOST, PG_PORT and the firewall of this host",
@@ -99,9 +87,7 @@ def other_service(target: Target, greeting: bytes) -> Finding:
     kind = next((name for start, name in known.items() if greeting.startswith(start)), "")
     if not kind and any(mark in greeting for mark in (b"mysql", b"MariaDB")):
         kind = "MySQL"
-    return failed(
-        target,
-        PORT,
+    return about(target, PORT).failed(
         f"what answers at {target.address} is not PostgreSQL",
         f"it looks like {kind}" if kind else "it does not speak PostgreSQL's protocol",
         "check PG_HOST and PG_PORT",
@@ -110,9 +96,7 @@ def other_service(target: Target, greeting: bytes) -> Finding:
 
 def silent(target: Target, seconds: float) -> Finding:
     """The connection is accepted, and no word is said."""
-    return failed(
-        target,
-        PORT,
+    return about(target, PORT).failed(
         f"{target.place} accepts connections but says nothing for {seconds:.0f} s",
         "it hangs, or another service has that port",
         "check PG_PORT and the load of the server",
@@ -121,9 +105,7 @@ def silent(target: Target, seconds: float) -> Finding:
 
 def hung_up(target: Target) -> Finding:
     """The connection is accepted and closed again."""
-    return failed(
-        target,
-        PORT,
+    return about(target, PORT).failed(
         f"{target.place} closes the connection at once",
         "a proxy without a server behind it, or another service",
         "check PG_HOST, PG_PORT, and the proxy in front if there is one",
@@ -132,9 +114,7 @@ def hung_up(target: Target) -> Finding:
 
 def tls_not_offered(target: Target) -> Finding:
     """TLS is asked for and the server has none."""
-    return failed(
-        target,
-        TLS,
+    return about(target, TLS).failed(
         f"{target.place} does not offer TLS",
         f"PG_SSLMODE={target.sslmode} asks for it",
         "switch it on there (ssl = on), or choose PG_SSLMODE=prefer",
@@ -143,9 +123,7 @@ def tls_not_offered(target: Target) -> Finding:
 
 def handshake_failed(target: Target, reason: str) -> Finding:
     """TLS is offered but no handshake comes about; `reason` is OpenSSL's."""
-    return failed(
-        target,
-        TLS,
+    return about(target, TLS).failed(
         f"{target.place} offers TLS but the handshake fails",
         f"OpenSSL says: {quoted(target, reason)}",
         "check the server's ssl_cert_file and ssl_min_protocol_version",
@@ -176,28 +154,24 @@ def certificate_refused(target: Target, code: int, reason: str) -> Finding:
             cure = f"put the CA's certificate first in {file}, since Prisma reads no other there"
     else:
         what = f"{certificate} is not accepted"
-        return failed(
-            target,
-            TLS,
+        return about(target, TLS).failed(
             what,
             f"OpenSSL says: {quoted(target, reason)}",
             "have a new certificate made for the server",
         )
-    return failed(target, TLS, what, "PG_SSLMODE=verify-full checks it", cure)
+    return about(target, TLS).failed(what, "PG_SSLMODE=verify-full checks it", cure)
 
 
 def bad_ca_file(target: Target, why: str, cure: str) -> Finding:
     """The file of trusted certificates can't be used."""
     what = f"the file of PG_SSLROOTCERT, {target.ca_file}, can't be used"
-    return failed(target, TLS, what, why, cure)
+    return about(target, TLS).failed(what, why, cure)
 
 
 def too_slow(target: Target, step: str, seconds: float) -> Finding:
     """The server went silent in the middle of a step after its TLS handshake."""
     what = "finish the login" if step == LOGIN else "answer a query"
-    return failed(
-        target,
-        step,
+    return about(target, step).failed(
         f"{target.place} does not {what} within {max(1, round(seconds))} s",
         "it is overloaded, or a pooler in front waits for its server",
         "look at the server's load and its log",
@@ -206,9 +180,7 @@ def too_slow(target: Target, step: str, seconds: float) -> Finding:
 
 def too_much(target: Target) -> Finding:
     """The server says more than anything that we ask for could be."""
-    return failed(
-        target,
-        DATABASE,
+    return about(target, DATABASE).failed(
         f"{target.place} answers with more than there can be",
         "it was cut off, since what answers there is no honest PostgreSQL",
         f"find out what answers at {target.address}",
@@ -217,9 +189,7 @@ def too_much(target: Target) -> Finding:
 
 def asks_for_the_password(target: Target, how: str) -> Finding:
     """The server asks for the password itself, or its MD5, and nobody knows who it is."""
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"{target.place} asks for the password of {target.user} {how} over a connection that is not"
         " verified",
         "who answers there or sits in between would learn it, so that it was not sent",
@@ -230,9 +200,7 @@ def asks_for_the_password(target: Target, how: str) -> Finding:
 
 def asked_by_a_stranger(target: Target, process: str, why: str) -> Finding:
     """On this host, who asks for the password itself is no server of this system."""
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"who answers as {target.place}, and asks for the password of {target.user} itself, is"
         f" {process}",
         why,
@@ -242,9 +210,7 @@ def asked_by_a_stranger(target: Target, process: str, why: str) -> Finding:
 
 def administrator_unencrypted(target: Target) -> Finding:
     """An administrator's login to another host that would go there unencrypted."""
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"the connection to {target.place} is not encrypted, and an administrator's password does"
         " not leave this host on one",
         "who sits in between could use it, so that nothing was sent",
@@ -255,9 +221,7 @@ def administrator_unencrypted(target: Target) -> Finding:
 
 def unproven(target: Target) -> Finding:
     """The server goes on without the proof of SCRAM-SHA-256 that it knows the password too."""
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"{target.place} does not prove that it knows the password of {target.user}",
         "with scram-sha-256 a server has to, so that another one answers there",
         f"find out what answers at {target.address}",
@@ -266,9 +230,7 @@ def unproven(target: Target) -> Finding:
 
 def too_much_work(target: Target) -> Finding:
     """The server wants a password to be worked on for longer than a login may take."""
-    return failed(
-        target,
-        LOGIN,
+    return about(target, LOGIN).failed(
         f"{target.place} asks for millions of iterations of SCRAM-SHA-256 for {target.user}",
         "each login of LiteLLM would take seconds, if that is an honest server",
         "lower scram_iterations there (4096 is its default), then set the password anew",

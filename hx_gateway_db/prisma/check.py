@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hx_gateway_db.findings import Cure, Finding, Level, to_run
+from hx_gateway_db.findings import Cure, Finding, Subject, to_run
 from hx_gateway_db.programs import Ended
 from hx_gateway_db.redaction import said
 from hx_gateway_db.systemd import sandbox as sandboxes
@@ -110,8 +110,11 @@ def findings(report: Report, unit: str) -> tuple[Finding, ...]:
         what = f"the package prisma is not installed for {report.python}, which {unit} runs"
         cure = _installation(report, unit)
         return (
-            Finding("gateway.prisma-client", Level.FAILED, unit, what, _NOT_STARTING, cure),
-            *(_skipped(name, unit) for name in ("gateway.prisma-engine", "gateway.prisma-cli")),
+            Subject("gateway.prisma-client", unit).failed(what, _NOT_STARTING, cure),
+            *(
+                _skipped(Subject(name, unit))
+                for name in ("gateway.prisma-engine", "gateway.prisma-cli")
+            ),
         )
     return (_client(report, unit), _engine(report, unit), _cli(report, unit))
 
@@ -155,32 +158,32 @@ def _only_root_writes(place: Path) -> bool:
 
 
 def _client(report: Report, unit: str) -> Finding:
-    name, reason = "gateway.prisma-client", report.client
+    about, reason = Subject("gateway.prisma-client", unit), report.client
     if not reason:
         what = f"Prisma's client loads from {report.package}"
-        return Finding(name, Level.OK, unit, what)
+        return about.ok(what)
     if reason == "of another schema":
         what = f"Prisma's client in {report.package} was generated for another version of LiteLLM"
         why = "queries for tables and columns that it does not know fail"
-        return Finding(name, Level.WARNING, unit, what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
+        return about.warning(what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
     if reason == "not generated":
         what = f"Prisma's client was never generated for {report.python}, which {unit} runs"
     else:
         what = f"Prisma's client in {report.package or report.python} can't be loaded ({reason})"
-    return _failed(name, unit, what, _NOT_STARTING)
+    return _unprepared(about, what, _NOT_STARTING)
 
 
 def _engine(report: Report, unit: str) -> Finding:
-    name = "gateway.prisma-engine"
+    about = Subject("gateway.prisma-engine", unit)
     kind, _, where = report.engine.partition(" ")
     if report.client and report.client != "of another schema":
-        return _skipped(name, unit)
+        return _skipped(about)
     if not report.engine:
-        return Finding(name, Level.OK, unit, "Prisma's query engine is there and runs")
+        return about.ok("Prisma's query engine is there and runs")
     if report.engine == "no openssl":
         what = "the command 'openssl' is not installed, by which Prisma's client chooses its engine"
         cure = "run 'apt install openssl'"
-        return Finding(name, Level.FAILED, unit, what, _NOT_STARTING, cure)
+        return about.failed(what, _NOT_STARTING, cure)
     if kind == "missing":
         what = f"Prisma's query engine is not at {where or report.cache}"
     elif report.engine.startswith("does not run "):
@@ -190,17 +193,17 @@ def _engine(report: Report, unit: str) -> Finding:
         what = "Prisma's query engine is of another version than its client"
     else:
         what = f"Prisma's query engine can't be used ({report.engine})"
-    return _failed(name, unit, what, _NOT_STARTING)
+    return _unprepared(about, what, _NOT_STARTING)
 
 
 def _cli(report: Report, unit: str) -> Finding:
-    name = "gateway.prisma-cli"
+    about = Subject("gateway.prisma-cli", unit)
     kind, _, rest = report.cli.partition(" ")
     if not report.cli and report.versions:
         what = f"Prisma's command line program {report.versions[0]} is there with its engines"
-        return Finding(name, Level.OK, unit, what)
+        return about.ok(what)
     if not report.cli:
-        return _skipped(name, unit)
+        return _skipped(about)
     if report.cli == "not on PATH":
         what = f"the command 'prisma' is not on the PATH of {unit}"
     elif report.cli == "no node":
@@ -218,16 +221,16 @@ def _cli(report: Report, unit: str) -> Finding:
         what = "Prisma's command line program does not end"
     else:
         what = f"Prisma's command line program ends with exit {report.cli}"
-    return _failed(name, unit, what, _NO_TABLES)
+    return _unprepared(about, what, _NO_TABLES)
 
 
-def _failed(name: str, unit: str, what: str, why: str) -> Finding:
-    return Finding(name, Level.FAILED, unit, what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
+def _unprepared(about: Subject, what: str, why: str) -> Finding:
+    return about.failed(what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
 
 
-def _skipped(name: str, unit: str) -> Finding:
+def _skipped(about: Subject) -> Finding:
     what = "not looked for, since Prisma's client can't be loaded"
-    return Finding(name, Level.SKIPPED, unit, what)
+    return about.skipped(what)
 
 
 _TEXTS = (

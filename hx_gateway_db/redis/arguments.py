@@ -10,7 +10,7 @@ from typing import Any
 import redis as client
 
 from hx_gateway_db.redaction import said
-from hx_gateway_db.redis.place import Withheld, detail, finding
+from hx_gateway_db.redis.place import Withheld, about, detail
 from hx_gateway_db.settings.urls import redis_url
 from hx_gateway_db.settings.values import Redis
 
@@ -70,7 +70,7 @@ def arguments(redis: Redis) -> Arguments:
             what = f"REDIS_URL has a parameter {said(name, most=_NAME_CHARACTERS)}"
             why = "LiteLLM's Redis client takes none of that name from a URL"
             cure = "take it out of REDIS_URL in gateway.env"
-            raise Withheld(finding(redis, "url", what, why, cure))
+            raise Withheld(about(redis, "url").failed(what, why, cure))
     try:
         values: dict[str, Any] = client.connection.parse_url(redis_url(redis))
     except ValueError as error:
@@ -106,4 +106,4 @@ def _tls(redis: Redis, values: dict[str, Any]) -> Tls:
 def _refused(redis: Redis, text: str) -> Withheld:
     what = f"redis-py refuses a parameter of REDIS_URL{detail(redis, text)}"
     cure = "mend it in gateway.env, or take it out there"
-    return Withheld(finding(redis, "url", what, "so does LiteLLM", cure))
+    return Withheld(about(redis, "url").failed(what, "so does LiteLLM", cure))

@@ -9,13 +9,13 @@ from contextlib import suppress
 from redis import exceptions
 
 from hx_gateway_db.errors import InvalidSettings
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding
 from hx_gateway_db.redaction import said
 from hx_gateway_db.redis import sentences
 from hx_gateway_db.redis.connection import Connection, connected
 from hx_gateway_db.redis.look import with_a_look
 from hx_gateway_db.redis.peer import Peer, for_the_gateway
-from hx_gateway_db.redis.place import Withheld, finding, place, user_name, warning
+from hx_gateway_db.redis.place import Withheld, about, place, user_name
 from hx_gateway_db.redis.rule import HAS_USERS, parse_version
 from hx_gateway_db.redis.trials import objection, trials
 from hx_gateway_db.settings.values import Redis, check_host, check_port
@@ -51,20 +51,20 @@ def _inspect(redis: Redis, deadline: float) -> Iterator[Finding]:
 
 def _reached(redis: Redis, peer: Peer) -> Iterator[Finding]:
     where = place(redis)
-    yield _ok(redis, "name", f"the host name {redis.host} resolves")
-    yield _ok(redis, "port", f"{where} answers")
+    yield about(redis, "name").ok(f"the host name {redis.host} resolves")
+    yield about(redis, "port").ok(f"{where} answers")
     if peer.private:
-        yield _ok(redis, "tls", f"{where} has a certificate that is trusted, for its name")
+        yield about(redis, "tls").ok(f"{where} has a certificate that is trusted, for its name")
     elif redis.tls:
         what = f"{where} is believed whatever certificate it shows"
         why = "whoever is on the way can read the password and what is cached"
         cure = "take ssl_cert_reqs out of REDIS_URL in gateway.env"
-        yield warning(redis, "tls", what, why, cure)
+        yield about(redis, "tls").warning(what, why, cure)
     elif redis.password and not peer.here:
         what = f"{where} is on another machine, and is reached without TLS"
         why = "whoever is on the way can read the password and what is cached"
-        yield warning(redis, "tls", what, why, "answer REDIS_TLS=true if it can speak TLS")
-    yield _ok(redis, "login", f"{where} accepts the login of the user {user_name(redis)}")
+        yield about(redis, "tls").warning(what, why, "answer REDIS_TLS=true if it can speak TLS")
+    yield about(redis, "login").ok(f"{where} accepts the login of the user {user_name(redis)}")
 
 
 def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
@@ -80,18 +80,16 @@ def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
     if failure := objection(redis, tried, errors):
         yield failure
         return
-    yield _ok(redis, "write", f"{place(redis)} takes writes")
+    yield about(redis, "write").ok(f"{place(redis)} takes writes")
     allowed = f"{place(redis)} lets the user {user_name(redis)} do all that LiteLLM does"
-    yield _ok(redis, "permissions", allowed)
+    yield about(redis, "permissions").ok(allowed)
     yield _memory(redis, info)
 
 
 def _unfit(redis: Redis, info: Mapping[str, str]) -> Finding | None:
     mode, version = info.get("redis_mode", ""), info.get("redis_version", "")
     if mode == "sentinel":
-        return finding(
-            redis,
-            "server",
+        return about(redis, "server").failed(
             f"{place(redis)} is a Sentinel, which keeps no data",
             cure="answer REDIS_HOST and REDIS_PORT of the Redis that it watches:"
             f" redis-cli -p {redis.port} SENTINEL MASTERS",
@@ -101,9 +99,7 @@ def _unfit(redis: Redis, info: Mapping[str, str]) -> Finding | None:
     if info.get("role") == "slave":
         return sentences.replica(redis, _primary(info))
     if () < parse_version(version) < HAS_USERS:
-        return finding(
-            redis,
-            "version",
+        return about(redis, "version").failed(
             f"{place(redis)} is Redis {said(version, [redis.password], _VERSION_CHARACTERS)}",
             "LiteLLM's Redis client begins with HELLO, which came with Redis 6",
             "upgrade it",
@@ -127,8 +123,8 @@ def _version(redis: Redis, version: str) -> Finding:
     what = f"{place(redis)} is Redis {told or 'of a version that it does not tell'}"
     if () < parse_version(version) < _MAINTAINED:
         why = "nobody mends that version any more"
-        return Finding("redis.version", Level.WARNING, place(redis), what, why, "upgrade it")
-    return _ok(redis, "version", what)
+        return about(redis, "version").warning(what, why, "upgrade it")
+    return about(redis, "version").ok(what)
 
 
 def _memory(redis: Redis, info: Mapping[str, str]) -> Finding:
@@ -136,16 +132,9 @@ def _memory(redis: Redis, info: Mapping[str, str]) -> Finding:
     if info.get("maxmemory", "0") != "0" and info.get("maxmemory_policy") == "noeviction":
         told = info.get("maxmemory_human", "")
         size = told if _SIZE.fullmatch(told) else "its maxmemory"
-        return Finding(
-            "redis.memory",
-            Level.WARNING,
-            where,
+        return about(redis, "memory").warning(
             f"{where} refuses writes once it has used {size}",
             "its maxmemory-policy is noeviction",
             sentences.DROP_WHAT_EXPIRES,
         )
-    return _ok(redis, "memory", f"{where} does not refuse writes for want of memory")
-
-
-def _ok(redis: Redis, name: str, what: str) -> Finding:
-    return Finding(f"redis.{name}", Level.OK, place(redis), what)
+    return about(redis, "memory").ok(f"{where} does not refuse writes for want of memory")

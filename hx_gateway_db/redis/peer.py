@@ -15,7 +15,7 @@ from hx_gateway_db.findings import Finding
 from hx_gateway_db.redaction import said
 from hx_gateway_db.redis.conf import Secret
 from hx_gateway_db.redis.line import ANSWER_SECONDS
-from hx_gateway_db.redis.place import Withheld, finding, place
+from hx_gateway_db.redis.place import Withheld, about, place
 from hx_gateway_db.settings.values import Redis
 from hx_gateway_db.systemd import listeners
 from hx_gateway_db.systemd.listeners import Listener
@@ -133,9 +133,7 @@ def _withheld(redis: Redis, process: Listener, why: str) -> Finding:
     name = f" {said(process.name, most=_NAME_CHARACTERS)}" if process.name else ""
     owner = f" of the user {user_name(process.user)}" if process.user >= 0 else " out of sight"
     which = f"the process{name}{number}" if name else "a process"
-    return finding(
-        redis,
-        "process",
+    return about(redis, "process").failed(
         f"who answers as {place(redis)} is {which}{owner}",
         why,
         "stop it if it does not belong there, and start Redis as a service of this system; who"
@@ -153,4 +151,4 @@ def _in_the_open(redis: Redis) -> Finding:
         what = f"{where} is on another machine, and is reached without TLS"
         cure = f"answer REDIS_TLS=true, or {print_it}"
     why = "whoever is on the way could read an administrator's password"
-    return finding(redis, "tls", what, why, cure)
+    return about(redis, "tls").failed(what, why, cure)

@@ -2,7 +2,7 @@
 
 from redis import exceptions
 
-from hx_gateway_db.findings import Cure, Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Redis
 
@@ -28,16 +28,9 @@ def user_name(redis: Redis) -> str:
     return redis.user or "default"
 
 
-def finding(
-    redis: Redis, name: str, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND
-) -> Finding:
-    """A failure at this server."""
-    return Finding(f"redis.{name}", Level.FAILED, place(redis), what, why, cure, by)
-
-
-def warning(redis: Redis, name: str, what: str, why: str, cure: str) -> Finding:
-    """What an administrator of this server should weigh."""
-    return Finding(f"redis.{name}", Level.WARNING, place(redis), what, why, cure)
+def about(redis: Redis, name: str) -> Subject:
+    """The check `redis.name` of this server."""
+    return Subject(f"redis.{name}", place(redis))
 
 
 def detail(redis: Redis, text: str) -> str:

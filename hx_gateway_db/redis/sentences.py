@@ -15,7 +15,7 @@ from typing import NamedTuple
 from redis import exceptions
 
 from hx_gateway_db.findings import Cure, Finding
-from hx_gateway_db.redis.place import Withheld, detail, finding, place, user_name
+from hx_gateway_db.redis.place import Withheld, about, detail, place, user_name
 from hx_gateway_db.redis.tls_sentences import certificate_wanted, explain_tls
 from hx_gateway_db.settings.values import Redis
 
@@ -129,9 +129,7 @@ def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding
         if not redis.tls:
             # redis-py may have overlooked what the server said before it closed the connection.
             return _by_words(redis, first_words.decode(errors="replace"))
-        return finding(
-            redis,
-            "tls",
+        return about(redis, "tls").failed(
             f"{where} does not speak TLS",
             cure="answer REDIS_TLS=false, or its tls-port in REDIS_PORT",
         )
@@ -140,15 +138,12 @@ def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding
     if who in (Stranger.TLS, Stranger.TLS_WITH_CERTIFICATES):
         if redis.tls:
             return None
-        return finding(redis, "tls", f"{where} speaks only TLS", cure="answer REDIS_TLS=true")
+        return about(redis, "tls").failed(f"{where} speaks only TLS", cure="answer REDIS_TLS=true")
     if who is Stranger.SILENCE:
         return None
     host = where.removeprefix("Redis at ")
-    return finding(
-        redis,
-        "server",
-        f"on {host} is {who.value}, no Redis",
-        cure="check REDIS_HOST and REDIS_PORT",
+    return about(redis, "server").failed(
+        f"on {host} is {who.value}, no Redis", cure="check REDIS_HOST and REDIS_PORT"
     )
 
 
@@ -175,27 +170,18 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _network(redis: Redis, error: OSError) -> Finding | None:
     where, host = place(redis), redis.host
     if isinstance(error, socket.gaierror):
-        return finding(
-            redis,
-            "name",
-            f"the host name {host} does not resolve",
-            cure="check REDIS_HOST and the DNS",
+        return about(redis, "name").failed(
+            f"the host name {host} does not resolve", cure="check REDIS_HOST and the DNS"
         )
     if isinstance(error, TimeoutError):
         return no_answer(redis)
     if error.errno == errno.ECONNREFUSED:
-        return finding(
-            redis,
-            "port",
-            f"{where} refuses connections",
-            cure="check REDIS_PORT and that the server runs",
+        return about(redis, "port").failed(
+            f"{where} refuses connections", cure="check REDIS_PORT and that the server runs"
         )
     if error.errno in _NO_ROUTE:
-        return finding(
-            redis,
-            "port",
-            f"there is no route to {where}",
-            cure="check REDIS_HOST and the network",
+        return about(redis, "port").failed(
+            f"there is no route to {where}", cure="check REDIS_HOST and the network"
         )
     return None
 
@@ -206,24 +192,18 @@ def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
     if known:
         return known
     if "without any password configured" in text or "no password is set" in text:
-        return finding(
-            redis,
-            "login",
+        return about(redis, "login").failed(
             f"{where} has no password for the default user, but {answers.split()[-1]} is one",
             cure="set it there with requirepass, or answer none",
         )
     if isinstance(error, exceptions.AuthenticationError) or "WRONGPASS" in text:
         if "uthentication required" in text:
-            return finding(
-                redis,
-                "login",
+            return about(redis, "login").failed(
                 f"{where} asks for a password",
                 cure=f"answer {answers}",
                 by=Cure.REDIS_ADMINISTRATOR,
             )
-        return finding(
-            redis,
-            "login",
+        return about(redis, "login").failed(
             f"{where} refuses the login of the user {user}",
             "the password is wrong, or there is no such user, or it is switched off",
             f"check {answers}",
@@ -233,39 +213,29 @@ def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
         return no_answer(redis)
     # The second is redis-py's own, for whatever else than OK is answered to SELECT.
     if isinstance(error, exceptions.InvalidResponse) or text == "Invalid Database":
-        return finding(
-            redis,
-            "server",
-            f"{where} does not answer as a Redis does",
-            cure="check REDIS_HOST and REDIS_PORT",
+        return about(redis, "server").failed(
+            f"{where} does not answer as a Redis does", cure="check REDIS_HOST and REDIS_PORT"
         )
     if isinstance(error, exceptions.ConnectionError):
-        return finding(
-            redis,
-            "port",
+        return about(redis, "port").failed(
             f"{where} closes the connection",
             cure="check REDIS_PORT, REDIS_TLS and the server's log",
         )
-    return finding(
-        redis,
-        "server",
-        f"{where} can't be used{detail(redis, text)}",
-        cure="look into the server's log",
+    return about(redis, "server").failed(
+        f"{where} can't be used{detail(redis, text)}", cure="look into the server's log"
     )
 
 
 def _by_class(redis: Redis, error: Exception) -> Finding | None:
     where = place(redis)
     if isinstance(error, exceptions.BusyLoadingError):
-        return finding(
-            redis, "server", f"{where} is still loading its data", cure="try again in a moment"
+        return about(redis, "server").failed(
+            f"{where} is still loading its data", cure="try again in a moment"
         )
     if isinstance(error, exceptions.ReadOnlyError):
         return replica(redis)
     if isinstance(error, exceptions.NoPermissionError):
-        return finding(
-            redis,
-            "permissions",
+        return about(redis, "permissions").failed(
             f"{where} does not let the user {user_name(redis)} select a database",
             cure=PRINT_THE_RULE,
             by=Cure.REDIS_ADMINISTRATOR,
@@ -277,14 +247,16 @@ def _by_words(redis: Redis, text: str) -> Finding | None:
     for meaning in _MEANINGS:
         if any(words in text for words in meaning.words):
             what = meaning.what.format(database=redis.database)
-            return finding(redis, meaning.name, f"{place(redis)} {what}", meaning.why, meaning.cure)
+            return about(redis, meaning.name).failed(
+                f"{place(redis)} {what}", meaning.why, meaning.cure
+            )
     return None
 
 
 def cluster_node(redis: Redis) -> Finding:
     """A server that answers for some keys only."""
-    return finding(
-        redis, _CLUSTER.name, f"{place(redis)} {_CLUSTER.what}", _CLUSTER.why, _CLUSTER.cure
+    return about(redis, _CLUSTER.name).failed(
+        f"{place(redis)} {_CLUSTER.what}", _CLUSTER.why, _CLUSTER.cure
     )
 
 
@@ -292,9 +264,7 @@ def replica(redis: Redis, primary: str = "") -> Finding:
     """A server that takes no writes."""
     of = f" of {primary}" if primary else ""
     address = f", {primary}" if primary else ""
-    return finding(
-        redis,
-        "role",
+    return about(redis, "role").failed(
         f"{place(redis)} is a replica{of}",
         "what LiteLLM writes would be refused or lost",
         f"answer REDIS_HOST and REDIS_PORT of the primary{address}",
@@ -303,9 +273,7 @@ def replica(redis: Redis, primary: str = "") -> Finding:
 
 def no_answer(redis: Redis) -> Finding:
     """Nothing came back in time."""
-    return finding(
-        redis,
-        "port",
+    return about(redis, "port").failed(
         f"{place(redis)} does not answer in time",
         cure="check REDIS_HOST, REDIS_PORT and the firewall",
     )

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.redis.arguments import Tls
-from hx_gateway_db.redis.place import Withheld, finding
+from hx_gateway_db.redis.place import Withheld, about
 from hx_gateway_db.redis.tls_sentences import unusable_file
 from hx_gateway_db.settings.values import Redis
 from hx_gateway_db.transaction import foreign_file
@@ -97,7 +97,7 @@ def _show(redis: Redis, made: ssl.SSLContext, tls: Tls) -> None:
     else:
         return
     cure = "name PEM files there, or take both out of REDIS_URL in gateway.env"
-    raise Withheld(finding(redis, "tls", what, "LiteLLM would show them to the server", cure))
+    raise Withheld(about(redis, "tls").failed(what, "LiteLLM would show them to the server", cure))
 
 
 @contextmanager

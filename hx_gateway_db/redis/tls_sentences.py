@@ -3,7 +3,7 @@
 import ssl
 
 from hx_gateway_db.findings import Finding
-from hx_gateway_db.redis.place import detail, finding, place
+from hx_gateway_db.redis.place import about, detail, place
 from hx_gateway_db.settings.values import Redis
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), as ssl.SSLCertVerificationError.verify_code has them.
@@ -25,9 +25,7 @@ def explain_tls(redis: Redis, error: ssl.SSLError) -> Finding:
         )
     if wants_certificate(error):
         return certificate_wanted(redis)
-    return finding(
-        redis,
-        "tls",
+    return about(redis, "tls").failed(
         f"no TLS connection to {where} comes about"
         + detail(redis, reason.replace("_", " ").lower()),
         cure="check REDIS_PORT and the TLS settings in its redis.conf",
@@ -36,9 +34,7 @@ def explain_tls(redis: Redis, error: ssl.SSLError) -> Finding:
 
 def unusable_file(redis: Redis, what: str) -> Finding:
     """The file of trusted certificates is of no use."""
-    return finding(
-        redis,
-        "tls",
+    return about(redis, "tls").failed(
         what,
         "it should hold the certificates that are trusted for Redis",
         "answer REDIS_CACERT with a PEM file",
@@ -52,9 +48,7 @@ def wants_certificate(error: ssl.SSLError) -> bool:
 
 def certificate_wanted(redis: Redis) -> Finding:
     """The server lets nobody in who has no certificate."""
-    return finding(
-        redis,
-        "tls",
+    return about(redis, "tls").failed(
         f"{place(redis)} wants a certificate from its clients",
         "LiteLLM's REDIS_URL logs in with a password instead",
         "set tls-auth-clients to no in its redis.conf",
@@ -82,4 +76,4 @@ def _certificate(redis: Redis, where: str, error: ssl.SSLCertVerificationError) 
     else:
         what = f"{presents} that is not accepted{detail(redis, error.verify_message)}"
         cure = "give it one that is in order"
-    return finding(redis, "tls", what, cure=cure)
+    return about(redis, "tls").failed(what, cure=cure)

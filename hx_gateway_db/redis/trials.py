@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from redis.exceptions import ResponseError
 
 from hx_gateway_db.findings import Cure, Finding
-from hx_gateway_db.redis.place import finding, place, user_name
+from hx_gateway_db.redis.place import about, place, user_name
 from hx_gateway_db.redis.rule import CHANNELS, KEYS, NAMESPACE
 from hx_gateway_db.redis.sentences import PRINT_THE_RULE, explain
 from hx_gateway_db.settings.values import Redis
@@ -78,9 +78,7 @@ def objection(
     failed = [(trial, error) for trial, error in zip(tried, errors, strict=True) if error]
     unknown = [trial.command for trial, error in failed if "unknown " in str(error).lower()]
     if unknown:
-        return finding(
-            redis,
-            "permissions",
+        return about(redis, "permissions").failed(
             f"{place(redis)} does not know {_named('the command', unknown)}",
             "LiteLLM needs it, and it was renamed or is switched off there",
             "take its rename-command out of the server's redis.conf",
@@ -114,9 +112,7 @@ def _missing_rights(redis: Redis, denied: Sequence[tuple[Trial, str]]) -> Findin
     ]
     cure = shlex.join(["redis-cli", "ACL", "SETUSER", user, *grants])
     outside = not commands and not channels and KEYS[0] not in keys
-    return finding(
-        redis,
-        "permissions",
+    return about(redis, "permissions").failed(
         f"{place(redis)} does not let the user {user} use {missing}",
         "LiteLLM 1.74 uses keys outside its namespace as well, and answers 500 without them"
         if outside

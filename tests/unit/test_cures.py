@@ -47,7 +47,7 @@ def cures() -> Iterator[tuple[str, ast.expr]]:
     for tree in trees.values():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
-                names = [argument.arg for argument in node.args.args]
+                names = [argument.arg for argument in node.args.args if argument.arg != "self"]
                 if "cure" in names:
                     places[node.name] = names.index("cure")
     for module, tree in trees.items():

@@ -158,3 +158,14 @@ def test_each_library_with_an_effect_has_one_room(library: str, room: str) -> No
         if name == library or name.startswith(f"{library}.")
     )
     assert found == ""
+
+
+def test_a_finding_is_made_by_its_subject_alone() -> None:
+    def makes(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "Finding"
+        )
+
+    assert only((), makes, ("findings.py", "wiring/plan.py")) == ""
