@@ -1,7 +1,7 @@
 """What a check has found, in the same shape whoever looked: what, where, why, and the cure."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -76,6 +76,25 @@ class Subject:
     ) -> Finding:
         """A finding whose level is known only now."""
         return Finding(self.name, level, self.where, what, why, cure, by)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is said of one failure: `name` is the check's, the rest has `{names}` to be filled in.
+
+    It stands in a row beside what such a failure is recognized by.
+    """
+
+    name: str
+    what: str
+    why: str = ""
+    cure: str = ""
+    by: Cure = Cure.BY_HAND
+
+    def finding(self, where: str, names: Mapping[str, object]) -> Finding:
+        """The failure, with `names` filled in. Raises KeyError for one that is not among them."""
+        what, why, cure = (text.format_map(names) for text in (self.what, self.why, self.cure))
+        return Subject(self.name, where).failed(what, why, cure, self.by)
 
 
 def to_run(*command: str) -> str:

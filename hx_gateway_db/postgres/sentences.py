@@ -5,10 +5,11 @@ cure.
 """
 
 import errno
+import re
 import shlex
 from dataclasses import dataclass
 
-from hx_gateway_db.findings import Finding, Subject
+from hx_gateway_db.findings import Finding, Sentence, Subject
 from hx_gateway_db.postgres.target import Target
 from hx_gateway_db.redaction import said
 
@@ -46,47 +47,50 @@ def unresolved(target: Target, answered: bool) -> Finding:
     )
 
 
+_NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+
+
 def unconnected(target: Target, error: OSError, seconds: float) -> Finding:
     """No TCP connection came about."""
-    place = target.place
+    place, port = target.place, about(target, PORT)
     if isinstance(error, TimeoutError):
-        return about(target, PORT).failed(
+        return port.failed(
             f"{place} does not answer within {seconds:.0f} s",
             "a firewall drops what is sent there, or the host is down",
             "check PG_HOST and the firewalls on the way",
         )
     if isinstance(error, ConnectionRefusedError):
-        return about(target, PORT).failed(
+        return port.failed(
             f"{place} refuses connections",
             "nothing listens there",
             "check PG_PORT, that the server runs, and its listen_addresses",
         )
-    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-        return about(target, PORT).failed(
+    if error.errno in _NO_ROUTE:
+        return port.failed(
             f"{place} can't be reached",
             "this host has no route there",
             "check PG_HOST and the routes: ip route get ADDRESS",
         )
-    return about(target, PORT).failed(
+    return port.failed(
         f"{place} can't be reached",
         f"the system says: {(error.strerror or 'unknown error').lower()}",
         "check PG_HOST, PG_PORT and the firewall of this host",
     )
 
 
+# What a greeting is recognized by, and whose it is.
+GREETINGS = (
+    (rb"\A(?:HTTP/|<)", "a web server"),
+    (rb"\ASSH-", "an SSH server"),
+    (rb"\A(?:\+PONG|-)", "Redis"),
+    (rb"\A220", "a mail or FTP server"),
+    (rb"mysql|MariaDB", "MySQL"),
+)
+
+
 def other_service(target: Target, greeting: bytes) -> Finding:
     """Something answered that does not speak PostgreSQL's protocol."""
-    known = {
-        b"HTTP/": "a web server",
-        b"<": "a web server",
-        b"SSH-": "an SSH server",
-        b"+PONG": "Redis",
-        b"-": "Redis",
-        b"220": "a mail or FTP server",
-    }
-    kind = next((name for start, name in known.items() if greeting.startswith(start)), "")
-    if not kind and any(mark in greeting for mark in (b"mysql", b"MariaDB")):
-        kind = "MySQL"
+    kind = next((kind for recognized, kind in GREETINGS if re.search(recognized, greeting)), "")
     return about(target, PORT).failed(
         f"what answers at {target.address} is not PostgreSQL",
         f"it looks like {kind}" if kind else "it does not speak PostgreSQL's protocol",
@@ -130,36 +134,57 @@ def handshake_failed(target: Target, reason: str) -> Finding:
     )
 
 
-# X509_V_ERR_*, openssl/x509_vfy.h
-_NOT_YET_VALID, _EXPIRED, _WRONG_NAME, _WRONG_ADDRESS = 9, 10, 62, 64
-_UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
+_CHECKED = "PG_SSLMODE=verify-full checks it"
+# By OpenSSL's number for why it does not hold (X509_V_ERR_*, openssl/x509_vfy.h).
+_CERTIFICATES = {
+    9: Sentence(TLS, "{certificate} is not valid yet", _CHECKED, "compare the clocks: timedatectl"),
+    10: Sentence(
+        TLS,
+        "{certificate} has expired",
+        _CHECKED,
+        "renew it on the server and reload PostgreSQL",
+    ),
+    **dict.fromkeys(
+        (62, 64),
+        Sentence(
+            TLS,
+            "{certificate} is for another name than {host}",
+            _CHECKED,
+            "answer the name in the certificate as PG_HOST, or have one made for this name",
+        ),
+    ),
+    **dict.fromkeys(
+        (2, 18, 19, 20, 21),
+        Sentence(
+            TLS,
+            "{certificate} is signed by nobody in {trusted}",
+            _CHECKED,
+            "{trust_it}",
+        ),
+    ),
+}
+_OTHER_CERTIFICATE = Sentence(
+    TLS,
+    "{certificate} is not accepted",
+    "OpenSSL says: {reason}",
+    "have a new certificate made for the server",
+)
 
 
 def certificate_refused(target: Target, code: int, reason: str) -> Finding:
     """The server's certificate does not hold; `code` is OpenSSL's X509_V_ERR_ number."""
-    certificate = f"the certificate of {target.place}"
-    if code == _EXPIRED:
-        what, cure = f"{certificate} has expired", "renew it on the server and reload PostgreSQL"
-    elif code == _NOT_YET_VALID:
-        what, cure = f"{certificate} is not valid yet", "compare the clocks: timedatectl"
-    elif code in (_WRONG_NAME, _WRONG_ADDRESS):
-        what = f"{certificate} is for another name than {target.host}"
-        cure = "answer the name in the certificate as PG_HOST, or have one made for this name"
-    elif code in _UNKNOWN_ISSUER:
-        trusted = target.ca_file or "the system's list"
-        what = f"{certificate} is signed by nobody in {trusted}"
-        cure = "answer the file with the CA's certificate as PG_SSLROOTCERT"
-        if target.ca_file:
-            file = shlex.quote(target.ca_file)
-            cure = f"put the CA's certificate first in {file}, since Prisma reads no other there"
-    else:
-        what = f"{certificate} is not accepted"
-        return about(target, TLS).failed(
-            what,
-            f"OpenSSL says: {quoted(target, reason)}",
-            "have a new certificate made for the server",
-        )
-    return about(target, TLS).failed(what, "PG_SSLMODE=verify-full checks it", cure)
+    cure = "answer the file with the CA's certificate as PG_SSLROOTCERT"
+    if target.ca_file:
+        file = shlex.quote(target.ca_file)
+        cure = f"put the CA's certificate first in {file}, since Prisma reads no other there"
+    names = {
+        "certificate": f"the certificate of {target.place}",
+        "host": target.host,
+        "trusted": target.ca_file or "the system's list",
+        "trust_it": cure,
+        "reason": quoted(target, reason),
+    }
+    return _CERTIFICATES.get(code, _OTHER_CERTIFICATE).finding(target.place, names)
 
 
 def bad_ca_file(target: Target, why: str, cure: str) -> Finding:

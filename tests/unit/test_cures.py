@@ -1,6 +1,7 @@
 """A cure is for root to copy: nothing that a stranger decides is part of one."""
 
 import ast
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hx_gateway_db.prisma.check import Report, findings
 from tests.unit.worst_cases import modules
 
 UNIT = "hx-litellm-gateway.service"
-_IN_A_FINDING = 5
+_IN_A_FINDING, _IN_A_SENTENCE = 5, 3
 
 # What a cure may be made of besides constants and what is quoted there: values that were answered
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
@@ -24,8 +25,10 @@ KNOWN = {
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
     "checks.overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
     "checks.ports": {"unit", "port", "by.ending"},
-    "postgres.sentences": {"target.address", "file"},
-    "postgres.explanations": {"target.user_answer"},
+    "postgres.sentences": {"target.address", "file", "trust_it"},
+    "postgres.explanations": {
+        *("role", "quoted_database", "user_answer", "password_answer", "encrypt_or"),
+    },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
         "max(1, room // gateways)",
@@ -43,7 +46,7 @@ KNOWN = {
 def cures() -> Iterator[tuple[str, ast.expr]]:
     """Each expression that becomes a cure: by its name, or by its place in a call."""
     trees = {name: ast.parse(file.read_text()) for name, file in modules()}
-    places = {"Finding": _IN_A_FINDING}
+    places = {"Finding": _IN_A_FINDING, "Sentence": _IN_A_SENTENCE}
     for tree in trees.values():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
@@ -77,8 +80,10 @@ def _bound(target: ast.expr, value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _foreign(expression: ast.expr) -> Iterator[str]:
-    """The parts of a text that are neither constants nor quoted."""
+    """The parts of a text that are neither constants nor quoted, those filled in later included."""
     for node in ast.walk(expression):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from (name for _, name, _, _ in string.Formatter().parse(node.value) if name)
         if isinstance(node, ast.FormattedValue):
             said = ast.unparse(node.value)
             if not said.strip("_").isupper() and not said.startswith(("to_run(", "shlex.")):

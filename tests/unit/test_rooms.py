@@ -160,7 +160,7 @@ def test_each_library_with_an_effect_has_one_room(library: str, room: str) -> No
     assert found == ""
 
 
-def test_a_finding_is_made_by_its_subject_alone() -> None:
+def test_a_finding_is_made_by_its_subject_or_its_sentence_alone() -> None:
     def makes(node: ast.AST) -> bool:
         return (
             isinstance(node, ast.Call)
