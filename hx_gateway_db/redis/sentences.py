@@ -1,5 +1,6 @@
 """redis-py's exceptions, and what else can sit on a port, to findings. Pure: text to text.
 
+A row is a failure: what it is recognized by, and what is said of it. Another one is another row.
 redis-py cuts the server's error code (`NOAUTH`, ...) off some messages and not off others,
 differently in each of its versions: only its exception classes and the words after the code
 are relied on.
@@ -8,18 +9,15 @@ are relied on.
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from typing import NamedTuple
 
 from redis import exceptions
 
-from hx_gateway_db.findings import Cure, Finding
+from hx_gateway_db.findings import Cure, Finding, Sentence
 from hx_gateway_db.redis.place import Withheld, about, detail, place, user_name
 from hx_gateway_db.redis.tls_sentences import certificate_wanted, explain_tls
 from hx_gateway_db.settings.values import Redis
-
-_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 
 OWN_LOGIN = "REDIS_USER and REDIS_PASS"
 
@@ -28,73 +26,227 @@ DROP_WHAT_EXPIRES = (
 )
 PRINT_THE_RULE = "give it LiteLLM's rule: 'hx-gateway-db provision --print' shows it"
 
-
-class _Meaning(NamedTuple):
-    words: tuple[str, ...]
-    name: str
-    what: str
-    cure: str
-    why: str = ""
+_Recognizes = Callable[[Exception], bool]
 
 
-_CLUSTER = _Meaning(
-    ("SELECT is not allowed in cluster mode", "MOVED ", "Hash slot not served"),
-    "server",
-    "is a node of a cluster",
-    "answer REDIS_HOST and REDIS_PORT of a Redis that is none",
-    "over REDIS_URL LiteLLM asks this one node, which refuses most keys",
+def _says(*words: str) -> _Recognizes:
+    return lambda error: any(some in str(error) for some in words)
+
+
+def _is(*classes: type[Exception]) -> _Recognizes:
+    return lambda error: isinstance(error, classes)
+
+
+def _has_number(*numbers: int) -> _Recognizes:
+    return lambda error: isinstance(error, OSError) and error.errno in numbers
+
+
+def _any_of(*ways: _Recognizes) -> _Recognizes:
+    return lambda error: any(way(error) for way in ways)
+
+
+def _all_of(*ways: _Recognizes) -> _Recognizes:
+    return lambda error: all(way(error) for way in ways)
+
+
+_NO_ANSWER = Sentence(
+    "redis.port",
+    "{place} does not answer in time",
+    "",
+    "check REDIS_HOST, REDIS_PORT and the firewall",
 )
-_MEANINGS = (
-    _CLUSTER,
-    _Meaning(
-        ("DB index", "invalid DB"),
-        "database",
-        "has no database number {database}",
-        "answer REDIS_DB=0, or raise 'databases' in its redis.conf",
+_CLUSTER = Sentence(
+    "redis.server",
+    "{place} is a node of a cluster",
+    "over REDIS_URL LiteLLM asks this one node, which refuses most keys",
+    "answer REDIS_HOST and REDIS_PORT of a Redis that is none",
+)
+_REPLICA = Sentence(
+    "redis.role",
+    "{place} is a replica{of_primary}",
+    "what LiteLLM writes would be refused or lost",
+    "answer REDIS_HOST and REDIS_PORT of the primary{its_address}",
+)
+
+# The network's, of which redis-py makes errors of its own. The first row that fits counts.
+_NETWORK: tuple[tuple[_Recognizes, Sentence], ...] = (
+    (
+        _is(socket.gaierror),
+        Sentence(
+            "redis.name",
+            "the host name {host} does not resolve",
+            "",
+            "check REDIS_HOST and the DNS",
+        ),
     ),
-    _Meaning(
-        ("max number of clients",),
-        "server",
-        "has no connection left",
-        "raise maxclients there: redis-cli CONFIG SET maxclients 10000",
+    (_is(TimeoutError), _NO_ANSWER),
+    (
+        _has_number(errno.ECONNREFUSED),
+        Sentence(
+            "redis.port",
+            "{place} refuses connections",
+            "",
+            "check REDIS_PORT and that the server runs",
+        ),
     ),
-    _Meaning(
-        ("in protected mode",),
-        "server",
-        "is in protected mode and refuses other machines",
-        "set requirepass in its redis.conf, and answer REDIS_PASS",
+    (
+        _has_number(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL),
+        Sentence(
+            "redis.port",
+            "there is no route to {place}",
+            "",
+            "check REDIS_HOST and the network",
+        ),
     ),
-    _Meaning(
-        ("running a script",),
-        "server",
-        "is busy with somebody's script",
-        "wait for it, or end it there: redis-cli SCRIPT KILL",
+)
+
+# What a server answers to anybody.
+_TO_ANYBODY: tuple[tuple[_Recognizes, Sentence], ...] = (
+    (
+        _is(exceptions.BusyLoadingError),
+        Sentence("redis.server", "{place} is still loading its data", "", "try again in a moment"),
     ),
-    _Meaning(
-        ("MASTER is down",),
-        "role",
-        "is a replica that has lost its primary",
-        "answer REDIS_HOST and REDIS_PORT of the primary",
+    (_is(exceptions.ReadOnlyError), _REPLICA),
+    (
+        _is(exceptions.NoPermissionError),
+        Sentence(
+            "redis.permissions",
+            "{place} does not let the user {user} select a database",
+            "",
+            PRINT_THE_RULE,
+            Cure.REDIS_ADMINISTRATOR,
+        ),
     ),
-    _Meaning(
-        ("used memory >",),
-        "write",
-        "is full and refuses writes",
-        DROP_WHAT_EXPIRES,
-        "its maxmemory is reached and its maxmemory-policy drops nothing",
+    (_says("SELECT is not allowed in cluster mode", "MOVED ", "Hash slot not served"), _CLUSTER),
+    (
+        _says("DB index", "invalid DB"),
+        Sentence(
+            "redis.database",
+            "{place} has no database number {database}",
+            "",
+            "answer REDIS_DB=0, or raise 'databases' in its redis.conf",
+        ),
     ),
-    _Meaning(
-        ("unable to persist", "AOF file"),
-        "write",
-        "refuses writes, since it can't save its data to disk",
-        "mend what its log says about it, then: redis-cli BGSAVE",
+    (
+        _says("max number of clients"),
+        Sentence(
+            "redis.server",
+            "{place} has no connection left",
+            "",
+            "raise maxclients there: redis-cli CONFIG SET maxclients 10000",
+        ),
     ),
-    _Meaning(
-        ("good replicas",),
-        "write",
-        "refuses writes, since too few replicas follow it",
-        "bring them back, or lower min-replicas-to-write there",
+    (
+        _says("in protected mode"),
+        Sentence(
+            "redis.server",
+            "{place} is in protected mode and refuses other machines",
+            "",
+            "set requirepass in its redis.conf, and answer REDIS_PASS",
+        ),
     ),
+    (
+        _says("running a script"),
+        Sentence(
+            "redis.server",
+            "{place} is busy with somebody's script",
+            "",
+            "wait for it, or end it there: redis-cli SCRIPT KILL",
+        ),
+    ),
+    (
+        _says("MASTER is down"),
+        Sentence(
+            "redis.role",
+            "{place} is a replica that has lost its primary",
+            "",
+            "answer REDIS_HOST and REDIS_PORT of the primary",
+        ),
+    ),
+    (
+        _says("used memory >"),
+        Sentence(
+            "redis.write",
+            "{place} is full and refuses writes",
+            "its maxmemory is reached and its maxmemory-policy drops nothing",
+            DROP_WHAT_EXPIRES,
+        ),
+    ),
+    (
+        _says("unable to persist", "AOF file"),
+        Sentence(
+            "redis.write",
+            "{place} refuses writes, since it can't save its data to disk",
+            "",
+            "mend what its log says about it, then: redis-cli BGSAVE",
+        ),
+    ),
+    (
+        _says("good replicas"),
+        Sentence(
+            "redis.write",
+            "{place} refuses writes, since too few replicas follow it",
+            "",
+            "bring them back, or lower min-replicas-to-write there",
+        ),
+    ),
+)
+
+# What it answers to a login besides, and redis-py's own complaints.
+_ANSWERS: tuple[tuple[_Recognizes, Sentence], ...] = (
+    *_TO_ANYBODY,
+    (
+        _says("without any password configured", "no password is set"),
+        Sentence(
+            "redis.login",
+            "{place} has no password for the default user, but {password_answer} is one",
+            "",
+            "set it there with requirepass, or answer none",
+        ),
+    ),
+    (
+        _all_of(_is(exceptions.AuthenticationError), _says("uthentication required")),
+        Sentence(
+            "redis.login",
+            "{place} asks for a password",
+            "",
+            "answer {answers}",
+            Cure.REDIS_ADMINISTRATOR,
+        ),
+    ),
+    (
+        _any_of(_is(exceptions.AuthenticationError), _says("WRONGPASS")),
+        Sentence(
+            "redis.login",
+            "{place} refuses the login of the user {user}",
+            "the password is wrong, or there is no such user, or it is switched off",
+            "check {answers}",
+            Cure.REDIS_ADMINISTRATOR,
+        ),
+    ),
+    (_is(exceptions.TimeoutError), _NO_ANSWER),
+    (
+        # The second is redis-py's own, for whatever else than OK is answered to SELECT.
+        _any_of(_is(exceptions.InvalidResponse), _says("Invalid Database")),
+        Sentence(
+            "redis.server",
+            "{place} does not answer as a Redis does",
+            "",
+            "check REDIS_HOST and REDIS_PORT",
+        ),
+    ),
+    (
+        _is(exceptions.ConnectionError),
+        Sentence(
+            "redis.port",
+            "{place} closes the connection",
+            "",
+            "check REDIS_PORT, REDIS_TLS and the server's log",
+        ),
+    ),
+)
+_UNKNOWN = Sentence(
+    "redis.server", "{place} can't be used{detail}", "", "look into the server's log"
 )
 
 
@@ -128,7 +280,8 @@ def explain_stranger(redis: Redis, who: Stranger, first_words: bytes) -> Finding
     if who is Stranger.PLAIN_REDIS:
         if not redis.tls:
             # redis-py may have overlooked what the server said before it closed the connection.
-            return _by_words(redis, first_words.decode(errors="replace"))
+            said = exceptions.ResponseError(first_words.decode(errors="replace"))
+            return _recognized(_TO_ANYBODY, redis, said)
         return about(redis, "tls").failed(
             f"{where} does not speak TLS",
             cure="answer REDIS_TLS=false, or its tls-port in REDIS_PORT",
@@ -154,11 +307,11 @@ def explain(redis: Redis, error: Exception, answers: str = OWN_LOGIN) -> Finding
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLError):
             return explain_tls(redis, cause)
-        if isinstance(cause, OSError):
-            found = _network(redis, cause)
-            if found:
-                return found
-    return _answer(redis, error, answers)
+        if isinstance(cause, OSError) and (found := _recognized(_NETWORK, redis, cause)):
+            return found
+    return _recognized(_ANSWERS, redis, error, answers) or _UNKNOWN.finding(
+        place(redis), {"place": place(redis), "detail": detail(redis, str(error))}
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -167,113 +320,35 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _network(redis: Redis, error: OSError) -> Finding | None:
-    where, host = place(redis), redis.host
-    if isinstance(error, socket.gaierror):
-        return about(redis, "name").failed(
-            f"the host name {host} does not resolve", cure="check REDIS_HOST and the DNS"
-        )
-    if isinstance(error, TimeoutError):
-        return no_answer(redis)
-    if error.errno == errno.ECONNREFUSED:
-        return about(redis, "port").failed(
-            f"{where} refuses connections", cure="check REDIS_PORT and that the server runs"
-        )
-    if error.errno in _NO_ROUTE:
-        return about(redis, "port").failed(
-            f"there is no route to {where}", cure="check REDIS_HOST and the network"
-        )
-    return None
+def _recognized(
+    rows: Iterable[tuple[_Recognizes, Sentence]],
+    redis: Redis,
+    error: Exception,
+    answers: str = OWN_LOGIN,
+) -> Finding | None:
+    found = (sentence for recognizes, sentence in rows if recognizes(error))
+    sentence = next(found, None)
+    return sentence.finding(place(redis), _names(redis, answers)) if sentence else None
 
 
-def _answer(redis: Redis, error: Exception, answers: str) -> Finding:
-    where, user, text = place(redis), user_name(redis), str(error)
-    known = _by_class(redis, error) or _by_words(redis, text)
-    if known:
-        return known
-    if "without any password configured" in text or "no password is set" in text:
-        return about(redis, "login").failed(
-            f"{where} has no password for the default user, but {answers.split()[-1]} is one",
-            cure="set it there with requirepass, or answer none",
-        )
-    if isinstance(error, exceptions.AuthenticationError) or "WRONGPASS" in text:
-        if "uthentication required" in text:
-            return about(redis, "login").failed(
-                f"{where} asks for a password",
-                cure=f"answer {answers}",
-                by=Cure.REDIS_ADMINISTRATOR,
-            )
-        return about(redis, "login").failed(
-            f"{where} refuses the login of the user {user}",
-            "the password is wrong, or there is no such user, or it is switched off",
-            f"check {answers}",
-            Cure.REDIS_ADMINISTRATOR,
-        )
-    if isinstance(error, exceptions.TimeoutError):
-        return no_answer(redis)
-    # The second is redis-py's own, for whatever else than OK is answered to SELECT.
-    if isinstance(error, exceptions.InvalidResponse) or text == "Invalid Database":
-        return about(redis, "server").failed(
-            f"{where} does not answer as a Redis does", cure="check REDIS_HOST and REDIS_PORT"
-        )
-    if isinstance(error, exceptions.ConnectionError):
-        return about(redis, "port").failed(
-            f"{where} closes the connection",
-            cure="check REDIS_PORT, REDIS_TLS and the server's log",
-        )
-    return about(redis, "server").failed(
-        f"{where} can't be used{detail(redis, text)}", cure="look into the server's log"
-    )
-
-
-def _by_class(redis: Redis, error: Exception) -> Finding | None:
-    where = place(redis)
-    if isinstance(error, exceptions.BusyLoadingError):
-        return about(redis, "server").failed(
-            f"{where} is still loading its data", cure="try again in a moment"
-        )
-    if isinstance(error, exceptions.ReadOnlyError):
-        return replica(redis)
-    if isinstance(error, exceptions.NoPermissionError):
-        return about(redis, "permissions").failed(
-            f"{where} does not let the user {user_name(redis)} select a database",
-            cure=PRINT_THE_RULE,
-            by=Cure.REDIS_ADMINISTRATOR,
-        )
-    return None
-
-
-def _by_words(redis: Redis, text: str) -> Finding | None:
-    for meaning in _MEANINGS:
-        if any(words in text for words in meaning.words):
-            what = meaning.what.format(database=redis.database)
-            return about(redis, meaning.name).failed(
-                f"{place(redis)} {what}", meaning.why, meaning.cure
-            )
-    return None
+def _names(redis: Redis, answers: str = OWN_LOGIN, primary: str = "") -> Mapping[str, object]:
+    return {
+        "place": place(redis),
+        "host": redis.host,
+        "user": user_name(redis),
+        "database": redis.database,
+        "answers": answers,
+        "password_answer": answers.split()[-1],
+        "of_primary": f" of {primary}" if primary else "",
+        "its_address": f", {primary}" if primary else "",
+    }
 
 
 def cluster_node(redis: Redis) -> Finding:
     """A server that answers for some keys only."""
-    return about(redis, _CLUSTER.name).failed(
-        f"{place(redis)} {_CLUSTER.what}", _CLUSTER.why, _CLUSTER.cure
-    )
+    return _CLUSTER.finding(place(redis), _names(redis))
 
 
 def replica(redis: Redis, primary: str = "") -> Finding:
     """A server that takes no writes."""
-    of = f" of {primary}" if primary else ""
-    address = f", {primary}" if primary else ""
-    return about(redis, "role").failed(
-        f"{place(redis)} is a replica{of}",
-        "what LiteLLM writes would be refused or lost",
-        f"answer REDIS_HOST and REDIS_PORT of the primary{address}",
-    )
-
-
-def no_answer(redis: Redis) -> Finding:
-    """Nothing came back in time."""
-    return about(redis, "port").failed(
-        f"{place(redis)} does not answer in time",
-        cure="check REDIS_HOST, REDIS_PORT and the firewall",
-    )
+    return _REPLICA.finding(place(redis), _names(redis, primary=primary))

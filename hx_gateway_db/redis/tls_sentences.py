@@ -2,22 +2,78 @@
 
 import ssl
 
-from hx_gateway_db.findings import Finding
+from hx_gateway_db.findings import Finding, Sentence
 from hx_gateway_db.redis.place import about, detail, place
 from hx_gateway_db.settings.values import Redis
 
-# OpenSSL's X509_V_ERR_* (x509_vfy.h), as ssl.SSLCertVerificationError.verify_code has them.
-_NOT_YET_VALID, _EXPIRED = 9, 10
+# By OpenSSL's number for why it does not hold (X509_V_ERR_*, x509_vfy.h), as
+# ssl.SSLCertVerificationError.verify_code has it.
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
-_OTHER_NAME = (62, 64)
 _AGAINST_THE_RULES = range(79, 94)  # what VERIFY_X509_STRICT finds, Python 3.13's default
+_CERTIFICATES = {
+    9: Sentence(
+        "redis.tls",
+        "{place} presents a certificate that is not valid yet",
+        "",
+        "compare both clocks",
+    ),
+    10: Sentence(
+        "redis.tls",
+        "{place} presents a certificate that has expired",
+        "",
+        "renew it there, and compare both clocks",
+    ),
+    **dict.fromkeys(
+        (62, 64),
+        Sentence(
+            "redis.tls",
+            "{place} presents a certificate for another name than {host}",
+            "",
+            "answer REDIS_HOST with a name that it is for",
+        ),
+    ),
+    **dict.fromkeys(
+        _UNKNOWN_AUTHORITY,
+        Sentence(
+            "redis.tls",
+            "{place} presents a certificate of an authority that this system does not know",
+            "",
+            "answer REDIS_CACERT with the file of that authority's certificate",
+        ),
+    ),
+    **dict.fromkeys(
+        _AGAINST_THE_RULES,
+        Sentence(
+            "redis.tls",
+            "{place} presents a certificate that is not made by the rules{detail}",
+            "",
+            "make it anew, or its authority's, with the extensions of RFC 5280",
+        ),
+    ),
+}
+# The same where REDIS_CACERT names a file.
+_WITH_A_FILE = _CERTIFICATES | dict.fromkeys(
+    _UNKNOWN_AUTHORITY,
+    Sentence(
+        "redis.tls",
+        "{place} presents a certificate that the authority in {ca_file} has not signed",
+        "",
+        "answer REDIS_CACERT with the file of the authority that has",
+    ),
+)
+_OTHER_CERTIFICATE = Sentence(
+    "redis.tls",
+    "{place} presents a certificate that is not accepted{detail}",
+    "",
+    "give it one that is in order",
+)
 
 
 def explain_tls(redis: Redis, error: ssl.SSLError) -> Finding:
     """What `error` means for a connection to this server."""
     where = place(redis)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _certificate(redis, where, error)
+        return _certificate(redis, error)
     reason = error.reason or ""
     if reason in ("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE"):
         return unusable_file(
@@ -55,25 +111,12 @@ def certificate_wanted(redis: Redis) -> Finding:
     )
 
 
-def _certificate(redis: Redis, where: str, error: ssl.SSLCertVerificationError) -> Finding:
-    presents = f"{where} presents a certificate"
-    if error.verify_code == _EXPIRED:
-        what, cure = f"{presents} that has expired", "renew it there, and compare both clocks"
-    elif error.verify_code == _NOT_YET_VALID:
-        what, cure = f"{presents} that is not valid yet", "compare both clocks"
-    elif error.verify_code in _OTHER_NAME:
-        what = f"{presents} for another name than {redis.host}"
-        cure = "answer REDIS_HOST with a name that it is for"
-    elif error.verify_code in _UNKNOWN_AUTHORITY and redis.ca_file:
-        what = f"{presents} that the authority in {redis.ca_file} has not signed"
-        cure = "answer REDIS_CACERT with the file of the authority that has"
-    elif error.verify_code in _UNKNOWN_AUTHORITY:
-        what = f"{presents} of an authority that this system does not know"
-        cure = "answer REDIS_CACERT with the file of that authority's certificate"
-    elif error.verify_code in _AGAINST_THE_RULES:
-        what = f"{presents} that is not made by the rules{detail(redis, error.verify_message)}"
-        cure = "make it anew, or its authority's, with the extensions of RFC 5280"
-    else:
-        what = f"{presents} that is not accepted{detail(redis, error.verify_message)}"
-        cure = "give it one that is in order"
-    return about(redis, "tls").failed(what, cure=cure)
+def _certificate(redis: Redis, error: ssl.SSLCertVerificationError) -> Finding:
+    rows = _WITH_A_FILE if redis.ca_file else _CERTIFICATES
+    names = {
+        "place": place(redis),
+        "host": redis.host,
+        "ca_file": redis.ca_file,
+        "detail": detail(redis, error.verify_message),
+    }
+    return rows.get(error.verify_code, _OTHER_CERTIFICATE).finding(place(redis), names)

@@ -33,7 +33,7 @@ KNOWN = {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
         "max(1, room // gateways)",
     },
-    "redis.sentences": {"answers", "address"},
+    "redis.sentences": {"answers", "its_address"},
     "redis.peer": {"print_it", "redis.port"},
     "redis.check": {"redis.port"},
     "gateway.sentences": {"entry"},
