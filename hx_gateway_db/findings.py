@@ -90,11 +90,12 @@ class Sentence:
     why: str = ""
     cure: str = ""
     by: Cure = Cure.BY_HAND
+    level: Level = Level.FAILED
 
     def finding(self, where: str, names: Mapping[str, object]) -> Finding:
-        """The failure, with `names` filled in. Raises KeyError for one that is not among them."""
+        """It, with `names` filled in. Raises KeyError for one that is not among them."""
         what, why, cure = (text.format_map(names) for text in (self.what, self.why, self.cure))
-        return Subject(self.name, where).failed(what, why, cure, self.by)
+        return Subject(self.name, where).found(self.level, what, why, cure, self.by)
 
 
 def to_run(*command: str) -> str:

@@ -3,7 +3,9 @@
 The wordings that are looked for are LiteLLM 1.74.15's, from its source and its answers.
 """
 
-from hx_gateway_db.findings import Finding, Subject
+from dataclasses import replace
+
+from hx_gateway_db.findings import Finding, Level, Sentence, Subject
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Redis
@@ -153,57 +155,105 @@ def wrapper_upstream_refused(has_key: bool) -> Finding:
     )
 
 
+# What `/cache/ping` says, and what it means; the first row that fits counts.
+_NO_REPLY = "no reply comes from the cache"
+_CACHE: tuple[tuple[tuple[str, ...], Sentence], ...] = (
+    (
+        ("not initialized",),
+        Sentence(CACHE, "{litellm} runs without a cache, although it is on", _NO_REPLY, _RESTART),
+    ),
+    (
+        ("WRONGPASS", "invalid username-password", "NOAUTH", "Authentication required"),
+        Sentence(
+            CACHE,
+            "{redis} refuses LiteLLM's login as {user}",
+            _NO_REPLY,
+            "check REDIS_USER and REDIS_PASS",
+        ),
+    ),
+    (
+        ("NOPERM", "no permissions"),
+        Sentence(
+            CACHE,
+            "{redis} does not let the user {user} do what LiteLLM's cache does",
+            _NO_REPLY,
+            "'hx-gateway-db provision --print' shows the rights that it needs",
+        ),
+    ),
+    (
+        ("MISCONF",),
+        Sentence(
+            CACHE,
+            "{redis} takes no writes, since it can't save to its disk",
+            _NO_REPLY,
+            "make room on its disk",
+        ),
+    ),
+    (
+        ("OOM ",),
+        Sentence(
+            CACHE,
+            "{redis} takes no writes, since its memory is full",
+            _NO_REPLY,
+            "raise maxmemory there or set a maxmemory-policy",
+        ),
+    ),
+    (
+        ("READONLY",),
+        Sentence(
+            CACHE,
+            "{redis} is a replica and takes no writes",
+            _NO_REPLY,
+            "set REDIS_HOST to the primary server",
+        ),
+    ),
+    (
+        ("LOADING",),
+        Sentence(CACHE, "{redis} is still loading its data", _NO_REPLY, "wait a moment"),
+    ),
+    (
+        ("refused", "connecting to", "Connection", "Timeout", "timed out"),
+        Sentence(
+            CACHE,
+            "{litellm} does not reach {redis}",
+            _NO_REPLY,
+            "start Redis there, or check REDIS_HOST and REDIS_PORT",
+        ),
+    ),
+)
+_CACHE_OTHERWISE = Sentence(CACHE, "{litellm} does not reach its cache in {redis}", cure=_READ_LOG)
+
+
 def cache_refused(redis: Redis, message: str) -> Finding:
     """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
     where = f"Redis at {redis.host}:{redis.port}"
-    user = said(redis.user) or "default"
-    for parts, what, cure in (
-        (
-            ("not initialized",),
-            f"{_LITELLM} runs without a cache, although it is on",
-            f"{_RESTART}",
-        ),
-        (
-            ("WRONGPASS", "invalid username-password", "NOAUTH", "Authentication required"),
-            f"{where} refuses LiteLLM's login as {user}",
-            "check REDIS_USER and REDIS_PASS",
-        ),
-        (
-            ("NOPERM", "no permissions"),
-            f"{where} does not let the user {user} do what LiteLLM's cache does",
-            "'hx-gateway-db provision --print' shows the rights that it needs",
-        ),
-        (
-            ("MISCONF",),
-            f"{where} takes no writes, since it can't save to its disk",
-            "make room on its disk",
-        ),
-        (
-            ("OOM ",),
-            f"{where} takes no writes, since its memory is full",
-            "raise maxmemory there or set a maxmemory-policy",
-        ),
-        (
-            ("READONLY",),
-            f"{where} is a replica and takes no writes",
-            "set REDIS_HOST to the primary server",
-        ),
-        (
-            ("LOADING",),
-            f"{where} is still loading its data",
-            "wait a moment",
-        ),
-        (
-            ("refused", "connecting to", "Connection", "Timeout", "timed out"),
-            f"{_LITELLM} does not reach {where}",
-            "start Redis there, or check REDIS_HOST and REDIS_PORT",
-        ),
-    ):
-        if any(part in message for part in parts):
-            return Subject(CACHE, where).failed(what, "no reply comes from the cache", cure)
-    return Subject(CACHE, where).failed(
-        f"{_LITELLM} does not reach its cache in {where}", cure=_READ_LOG
-    )
+    names = {"litellm": _LITELLM, "redis": where, "user": said(redis.user) or "default"}
+    fitting = (row for words, row in _CACHE if any(word in message for word in words))
+    return next(fitting, _CACHE_OTHERWISE).finding(where, names)
+
+
+def _of_a_model(what: str, cure: str) -> Sentence:
+    return Sentence(MODELS, what, "the gateway is well", cure, level=Level.WARNING)
+
+
+# What LiteLLM says of a model's own server.
+_MODEL: tuple[tuple[tuple[str, ...], Sentence], ...] = (
+    (
+        ("AuthenticationError", "PermissionDenied"),
+        _of_a_model("{server} refuses LiteLLM's key", "correct api_key in {entry}"),
+    ),
+    (("RateLimitError",), _of_a_model("{server} is at its own limit", "try again in a minute")),
+    (
+        ("NotFoundError",),
+        _of_a_model("{server} does not know that model", "correct model in {entry}"),
+    ),
+    (("Timeout",), _of_a_model("{server} does not answer in time", "look at that server")),
+    (
+        ("APIConnectionError", "Connection error"),
+        _of_a_model("{server} can't be reached", "start it, or correct {entry}"),
+    ),
+    (("ServiceUnavailable",), _of_a_model("{server} is not available", "look at that server")),
+)
 
 
 def model_failed(name: str, model: str, status: int, message: str) -> Finding:
@@ -213,23 +263,13 @@ def model_failed(name: str, model: str, status: int, message: str) -> Finding:
     if _says_table_missing(message):
         return _table_missing(name)
     server = f"the server behind {model}"
-    entry = f"the entry of {model} in config.yaml"
-    for part, what, cure in (
-        ("AuthenticationError", f"{server} refuses LiteLLM's key", f"correct api_key in {entry}"),
-        ("PermissionDenied", f"{server} refuses LiteLLM's key", f"correct api_key in {entry}"),
-        ("RateLimitError", f"{server} is at its own limit", "try again in a minute"),
-        ("NotFoundError", f"{server} does not know that model", f"correct model in {entry}"),
-        ("Timeout", f"{server} does not answer in time", "look at that server"),
-        ("APIConnectionError", f"{server} can't be reached", f"start it, or correct {entry}"),
-        ("Connection error", f"{server} can't be reached", f"start it, or correct {entry}"),
-        ("ServiceUnavailable", f"{server} is not available", "look at that server"),
-    ):
-        if "litellm." in message and part in message:
-            return Subject(name, server).warning(what, "the gateway is well", cure)
+    names = {"server": server, "entry": f"the entry of {model} in config.yaml"}
+    for words, sentence in _MODEL if "litellm." in message else ():
+        if any(word in message for word in words):
+            return replace(sentence.finding(server, names), name=name)
     if status in (401, 403):
-        return Subject(name, _LITELLM).failed(
-            f"the key is refused for {model} (HTTP {status})", cure=_READ_LOG
-        )
+        what = f"the key is refused for {model} (HTTP {status})"
+        return Subject(name, _LITELLM).failed(what, cure=_READ_LOG)
     return Subject(name, server).warning(f"{model} gives no reply (HTTP {status})", cure=_READ_LOG)
 
 
