@@ -5,10 +5,11 @@ import os
 import pwd
 import re
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from hx_gateway_db import in_thread
 from hx_gateway_db.checks import overrides, ports
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
@@ -59,16 +60,14 @@ def inspect(
     what is there. None of the checks raises: one that can't be made is a finding that says so.
     """
     ground = _Ground(host, settings, prisma or {})
-    with ThreadPoolExecutor(len(_CHECKS)) as pool:
-        found = pool.map(lambda check: _made(check, ground), _CHECKS.items())
-        return tuple(finding for findings in found for finding in findings)
+    started = [in_thread.start(partial(_made, *check, ground)) for check in _CHECKS.items()]
+    return tuple(finding for future in started for finding in future.result())
 
 
 _Check = Callable[[_Ground], Iterator[Finding]]
 
 
-def _made(item: tuple[str, _Check], ground: _Ground) -> list[Finding]:
-    name, check = item
+def _made(name: str, check: _Check, ground: _Ground) -> list[Finding]:
     try:
         return list(check(ground))
     except (Unavailable, packages.NotAsked, HxError, YamlRefusal, OSError) as error:

@@ -1,10 +1,11 @@
 """What must hold before anything is changed, and once more before anything is restarted."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from dataclasses import dataclass, replace
 
+from hx_gateway_db import in_thread
 from hx_gateway_db.errors import CheckFailed
 from hx_gateway_db.findings import Finding, Subject, failures
 from hx_gateway_db.host.host import Host
@@ -69,23 +70,10 @@ def _together(
     looks: Mapping[str, Callable[[], Inspection]], deadline: float
 ) -> Iterator[Inspection]:
     """Each look in a thread of its own, that one which hangs is left behind."""
-    outcomes: dict[str, Inspection | BaseException] = {}
-
-    def look(name: str) -> None:
-        try:
-            outcomes[name] = looks[name]()
-        except BaseException as error:
-            outcomes[name] = error
-
-    threads = {name: threading.Thread(target=look, args=(name,), daemon=True) for name in looks}
-    for thread in threads.values():
-        thread.start()
-    for name, thread in threads.items():
-        thread.join(max(0.0, deadline - time.monotonic()))
-        outcome = outcomes.get(name)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        yield outcome or Inspection((_unanswered(name),))
+    started = {name: in_thread.start(look) for name, look in looks.items()}
+    for name, future in started.items():
+        ended, _ = futures.wait((future,), max(0.0, deadline - time.monotonic()))
+        yield future.result() if ended else Inspection((_unanswered(name),))
 
 
 def _unanswered(name: str) -> Finding:

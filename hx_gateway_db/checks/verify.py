@@ -3,13 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Thread
 from typing import TypeVar
 
+from hx_gateway_db import in_thread
 from hx_gateway_db.checks import links, models
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.log_lines import relevant
@@ -99,11 +98,11 @@ def _log(chain: Chain, name: str) -> list[str]:
 
 def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> Iterator[Row]:
     """The rows in their order; `known` are those that were taken so far."""
-    litellm = _start(partial(_service, chain, LITELLM_UNIT, LITELLM_PORT))
-    wrapper = _start(partial(_service, chain, WRAPPER_UNIT, WRAPPER_PORT))
-    ready = _start(partial(_row, partial(readiness, chain.litellm)))
-    stored = _start(partial(_row, partial(links.tables, chain)))
-    admin_ui = _start(partial(_row, partial(links.admin_ui, chain)))
+    litellm = in_thread.start(partial(_service, chain, LITELLM_UNIT, LITELLM_PORT))
+    wrapper = in_thread.start(partial(_service, chain, WRAPPER_UNIT, WRAPPER_PORT))
+    ready = in_thread.start(partial(_row, partial(readiness, chain.litellm)))
+    stored = in_thread.start(partial(_row, partial(links.tables, chain)))
+    admin_ui = in_thread.start(partial(_row, partial(links.admin_ui, chain)))
     yield litellm.result()[0]
     yield wrapper.result()[0]
     yield litellm.result()[1]
@@ -157,8 +156,8 @@ def _with_a_key(
     else:
         chat = partial(models.chat, entry, names, chain.cache_on)
         embedding = partial(models.embedding, entry, names, chain.cache_on)
-        chatting = _start(partial(_row_and, chat))
-        embedded = _start(partial(_row, embedding))
+        chatting = in_thread.start(partial(_row_and, chat))
+        embedded = in_thread.start(partial(_row, embedding))
         row, reply = chatting.result()
         yield row
         yield embedded.result()
@@ -167,20 +166,6 @@ def _with_a_key(
     yield _row(partial(links.rate_limit, chain, made))
     digest = hashlib.sha256(made.key.encode()).hexdigest() if entry.forwarded else ""
     return Request(reply, digest, answered) if reply else None
-
-
-def _start(check: Callable[[], T]) -> "Future[T]":
-    """Run a check beside others, in a thread that does not keep an interrupted command alive."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(check())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future
 
 
 def _service(chain: Chain, name: str, port: int) -> tuple[Row, Row]:

@@ -4,14 +4,13 @@ Looked at by hand, since libpq's texts do not tell these failures apart.
 """
 
 import ipaddress
-import queue
 import shlex
 import socket
 import ssl
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from hx_gateway_db import in_thread
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.certificates import UnusableFile, hidden_from_the_units, trusted
@@ -89,25 +88,20 @@ def _resolve(target: Target, deadline: float) -> list[str]:
         return [str(ipaddress.ip_address(target.host))]
     except ValueError:
         pass
-    answers: queue.SimpleQueue[list[str] | socket.gaierror] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            rows = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-            answers.put(list(dict.fromkeys(str(row[4][0]) for row in rows)))
-        except socket.gaierror as error:
-            answers.put(error)
-
-    # getaddrinfo has no time limit; a daemon does not hold up the end of the process.
-    threading.Thread(target=ask, daemon=True).start()
+    # It has no time limit of its own.
+    look_up = in_thread.start(
+        lambda: socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    )
     try:
-        answer = answers.get(timeout=left(deadline, _RESOLVE_SECONDS))
-    except queue.Empty:
+        rows = look_up.result(left(deadline, _RESOLVE_SECONDS))
+    except TimeoutError:
         raise Unreachable(errors.unresolved(target, answered=False)) from None
-    if isinstance(answer, socket.gaierror):
-        finding = errors.unresolved(target, answered=answer.errno != socket.EAI_AGAIN)
-        raise Unreachable(finding)
-    return answer
+    except socket.gaierror as error:
+        finding = errors.unresolved(target, answered=error.errno != socket.EAI_AGAIN)
+        raise Unreachable(finding) from None
+    except UnicodeError:  # two dots at its end, say: there is no such name
+        raise Unreachable(errors.unresolved(target, answered=True)) from None
+    return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
 def _tls(target: Target, channel: Channel, certificates: str) -> Finding:

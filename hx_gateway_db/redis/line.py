@@ -5,14 +5,13 @@ Whatever the other side says or leaves unsaid. Time is time.monotonic(), in seco
 
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 import redis as client
 from redis import exceptions
+
+from hx_gateway_db import in_thread
 
 # One answer, or one connection.
 ANSWER_SECONDS = 2.5
@@ -21,8 +20,6 @@ _MOST_BYTES = 1024 * 1024
 _DEEPEST = 16
 _AT_ONCE = 65536
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,19}")
-
-_Result = TypeVar("_Result")
 
 
 def opened(
@@ -33,9 +30,9 @@ def opened(
     Raises OSError as the last of them did.
     """
     try:
-        found = _within(
-            time_left(deadline), lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
+        # A look-up of a name can't be given up otherwise.
+        look_up = in_thread.start(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = look_up.result(time_left(deadline))
     except UnicodeError:  # two dots at its end, say
         raise socket.gaierror(socket.EAI_NONAME, "no such name is possible") from None
     problem: OSError = TimeoutError("no address has answered")
@@ -73,20 +70,6 @@ def time_left(deadline: float, most: float = float("inf")) -> float:
     if left <= 0:
         raise TimeoutError("the time is up")
     return left
-
-
-def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """The result of `work`, or TimeoutError. A look-up of a name can't be given up otherwise."""
-    future: Future[_Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future.result(seconds)
 
 
 class Replies(client.connection.DefaultParser):  # type: ignore[misc]  # no types in bookworm

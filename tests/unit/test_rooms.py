@@ -18,7 +18,7 @@ ROOMS = (
     *("systemd", "transaction", "settings", "yaml_edit"),
 )
 STRANGERS = ("postgres", "redis", "prisma")
-SHARED = ("errors", "findings", "layout", "programs", "progress", "redaction")
+SHARED = ("errors", "findings", "in_thread", "layout", "programs", "progress", "redaction")
 # Programs that another process runs; nothing imports them.
 GUESTS = {"prisma/guest_probe.py", "prisma/guest_generator.py", "postgres/guest_superuser.py"}
 LONGEST = 400
