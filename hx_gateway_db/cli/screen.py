@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 # Where less is left for the text beside what names it, it goes below.
-_NARROWEST_TEXT = 30
+NARROWEST_TEXT = 30
 # Of a terminal that does not say, as one on a serial line.
 _USUAL_WIDTH = 80
 # What a person reads of a line; a program gets it as it is.
@@ -114,17 +114,21 @@ def wrapped(first: str, text: str, columns: int | None) -> str:
     """
     if columns is None:
         return f"{first}{text}"
+    room = columns - len(first)
+    below = room < min(NARROWEST_TEXT, len(text))
+    column = len(first) - len(first.lstrip()) + 2 if below else len(first)
+    indent = " " * column
+    filled = f"\n{indent}".join(broken(text, columns - column, whole_words=True))
+    return f"{first.rstrip()}\n{indent}{filled}" if below else f"{first}{filled}"
+
+
+def broken(text: str, columns: int, *, whole_words: bool = False) -> list[str]:
+    """`text` in lines of `columns`, one at least, broken at blanks.
+
+    A word that is longer is broken as well, or with `whole_words` gets a longer line.
+    """
     import textwrap
 
-    room = columns - len(first)
-    below = room < min(_NARROWEST_TEXT, len(text))
-    column = len(first) - len(first.lstrip()) + 2 if below else len(first)
-    filled = textwrap.fill(
-        text,
-        columns,
-        initial_indent=" " * column if below else first,
-        subsequent_indent=" " * column,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return f"{first.rstrip()}\n{filled}" if below else filled
+    return textwrap.wrap(
+        text, max(columns, 1), break_long_words=not whole_words, break_on_hyphens=False
+    ) or [""]

@@ -1,16 +1,14 @@
 """What verify found, as text: a table for a terminal of any width, or lines for a file."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from hx_gateway_db.checks.verify import Row, Words
-from hx_gateway_db.cli.screen import in_colour
+from hx_gateway_db.cli.screen import NARROWEST_TEXT, broken, in_colour
 from hx_gateway_db.findings import Finding, Level, outcome
 
 _LEVEL_WIDTH, _NAME_WIDTH = 9, 17
 _TEXT_COLUMN = _LEVEL_WIDTH + _NAME_WIDTH + 7
-# Where less is left for the text beside the name, it goes below.
-_NARROWEST_TEXT = 30
+_NARROWEST_LINE = 10
 _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "31", Level.SKIPPED: "2"}
 
 
@@ -24,7 +22,7 @@ def row_lines(row: Row, width: int | None, colour: bool = False, brief: bool = F
     head = f"{finding.level.value:<{_LEVEL_WIDTH}}{finding.name:<{_NAME_WIDTH}}{row.seconds:5.2f}s"
     if width is not None:
         head = head[:width]
-    below = width is not None and width < _TEXT_COLUMN + _NARROWEST_TEXT
+    below = width is not None and width < _TEXT_COLUMN + NARROWEST_TEXT
     column = 2 if below else _TEXT_COLUMN
     if brief and finding.level in (Level.OK, Level.SKIPPED):
         texts = [] if below else _wrapped(finding.what, width, column)[:1]
@@ -63,4 +61,4 @@ def word_lines(words: Sequence[Words], width: int | None) -> Iterator[str]:
 def _wrapped(text: str, width: int | None, column: int) -> list[str]:
     if width is None:
         return [text]
-    return textwrap.wrap(text, max(width - column, 10), break_on_hyphens=False) or [""]
+    return broken(text, max(width - column, _NARROWEST_LINE))
