@@ -24,12 +24,10 @@ from hx_gateway_db.layout import (
 )
 from hx_gateway_db.prisma import check as prisma_check
 from hx_gateway_db.settings.values import Settings
-from hx_gateway_db.systemd import environment_files, units
-from hx_gateway_db.systemd import sandbox as sandboxes
+from hx_gateway_db.systemd import certificate_file, environment_files, units
 from hx_gateway_db.systemd.sandbox import Sandbox, Unavailable, sandbox_of
 from hx_gateway_db.yaml_edit.edit import YamlRefusal
 
-_SANDBOX_SECONDS = 20.0
 # For everything but config.yaml, which is written beside itself and kept as it was.
 _SPACE = 1024 * 1024
 _COPIES = 4
@@ -94,33 +92,19 @@ def _ca_files(ground: _Ground) -> Iterator[Finding]:
 def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
     about = Subject("gateway.ca-file", path)
     sandbox = _sandbox(host)
-    command = ("/usr/bin/test", "-f", path, "-a", "-r", path)
-    if sandboxes.run(sandbox.without_passwords(), command, seconds=_SANDBOX_SECONDS).status == 0:
+    if certificate_file.readable_in(sandbox, path):
         return about.ok(f"{path} can be read by {LITELLM_UNIT}")
     why = f"LiteLLM could not check {whose} certificate"
     if not Path(path).is_file():
         cure = f"put the certificates of the authority there, or set {answer} to where they are"
         return about.failed(f"{path} ({answer}) is not there", why, cure)
     what = f"{path} ({answer}) can't be read by {LITELLM_UNIT}, which runs as {sandbox.user}"
-    if setting := _hidden_by(sandbox, path):
+    setting = certificate_file.hiding(path)
+    if dict(sandbox.properties).get(setting, "no") not in ("no", "read-only"):
         why = f"{setting}= hides it, so {why}"
     copy = f"/etc/ssl/{PurePosixPath(path).name}"
     cure = f"{to_run('install', '-m', '0644', path, copy)} and set {answer} to {copy}"
     return about.failed(what, why, cure)
-
-
-def _hidden_by(sandbox: Sandbox, path: str) -> str:
-    places = {
-        "ProtectHome": ("/root/", "/home/", "/run/user/"),
-        "PrivateTmp": ("/tmp/", "/var/tmp/"),
-    }
-    properties = dict(sandbox.properties)
-    hidden = (
-        key
-        for key, parents in places.items()
-        if path.startswith(parents) and properties.get(key, "no") not in ("no", "read-only")
-    )
-    return next(hidden, "")
 
 
 def _overrides(ground: _Ground) -> Iterator[Finding]:

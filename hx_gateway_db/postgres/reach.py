@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from hx_gateway_db import in_thread
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
-from hx_gateway_db.postgres.certificates import UnusableFile, hidden_from_the_units, trusted
+from hx_gateway_db.postgres.certificates import UnusableFile, trusted
 from hx_gateway_db.postgres.channel import Channel, Unreachable, connected, left
 from hx_gateway_db.postgres.target import Target
+from hx_gateway_db.systemd.certificate_file import hiding
 
 _RESOLVE_SECONDS = 2.5
 _EXPIRY_DAYS = 14
@@ -49,7 +50,7 @@ def reach(target: Target, deadline: float) -> tuple[list[Finding], Reached | Non
             found.append(errors.about(target, errors.PORT).ok(f"{target.place} answers"))
             found.append(_tls(target, channel, certificates))
             reached = Reached(channel.address, offered, channel.encrypted, certificates)
-        if target.ca_file and hidden_from_the_units(target.ca_file):
+        if target.ca_file and hiding(target.ca_file):
             found.append(_hidden(target))
     except Unreachable as unreachable:
         return [*found, unreachable.finding], None

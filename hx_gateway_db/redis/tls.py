@@ -16,12 +16,10 @@ from hx_gateway_db.redis.arguments import Tls
 from hx_gateway_db.redis.place import Withheld, about
 from hx_gateway_db.redis.tls_sentences import unusable_file
 from hx_gateway_db.settings.values import Redis
-from hx_gateway_db.transaction import foreign_file
+from hx_gateway_db.systemd import certificate_file
 from hx_gateway_db.transaction.folders import names
 from hx_gateway_db.transaction.foreign_file import Unreadable
 
-# A system's whole collection of authorities has a quarter of that.
-_LARGEST = 1024 * 1024
 _NAMES_AT_MOST = 1000
 # As OpenSSL looks for them (openssl-rehash(1)).
 _OF_A_FOLDER = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -52,7 +50,7 @@ def context(redis: Redis, tls: Tls) -> ssl.SSLContext:
 
 def _certificates(redis: Redis, path: str) -> bytes:
     try:
-        return foreign_file.read(path, _LARGEST)
+        return certificate_file.read(path)
     except Unreadable as error:
         what = f"there is no file {path}" if error.missing else f"{path} can't be read"
         if not error.missing and _is_file(path):
@@ -74,9 +72,9 @@ def _of_folder(path: str) -> list[bytes]:
         return found
     with suppress(OSError, Refused, ValueError):
         for name in filter(_OF_A_FOLDER.fullmatch, names(PurePosixPath(path), _NAMES_AT_MOST)):
-            if sum(map(len, found)) < _LARGEST:
+            if sum(map(len, found)) < certificate_file.LARGEST:
                 with suppress(Unreadable):
-                    found.append(foreign_file.read(PurePosixPath(path) / name, _LARGEST))
+                    found.append(certificate_file.read(PurePosixPath(path) / name))
     return found
 
 
@@ -85,8 +83,8 @@ def _show(redis: Redis, made: ssl.SSLContext, tls: Tls) -> None:
     certificate = tls.certificate or tls.key
     try:
         with (
-            _in_memory(foreign_file.read(certificate, _LARGEST)) as shown,
-            _in_memory(foreign_file.read(tls.key or certificate, _LARGEST)) as key,
+            _in_memory(certificate_file.read(certificate)) as shown,
+            _in_memory(certificate_file.read(tls.key or certificate)) as key,
         ):
             # Without a password OpenSSL would ask for one.
             made.load_cert_chain(shown, key, password=tls.key_password)

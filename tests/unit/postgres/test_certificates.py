@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hx_gateway_db.postgres.certificates import UnusableFile, hidden_from_the_units, trusted
+from hx_gateway_db.postgres.certificates import UnusableFile, trusted
 
 
 def test_only_the_first_certificate_of_a_file_is_trusted(tmp_path: Path) -> None:
@@ -39,13 +39,6 @@ def test_a_file_without_a_certificate_is_refused(tmp_path: Path, text: str, why:
         trusted(str(tmp_path / "none.crt"))
     with pytest.raises(UnusableFile, match="is a directory"):
         trusted(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("file", "hidden"), [("/root/ca.crt", True), ("/etc/ssl/ca.crt", False), ("/rooted/x", False)]
-)
-def test_what_the_sandbox_hides_is_known(file: str, hidden: bool) -> None:
-    assert hidden_from_the_units(file) is hidden
 
 
 def refused(path: Path) -> UnusableFile:
