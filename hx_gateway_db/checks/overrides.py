@@ -8,17 +8,15 @@ from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.settings.values import Settings
-from hx_gateway_db.systemd import environment_files, unit_environment
+from hx_gateway_db.systemd import environment_files, unit_environment, unit_file
 from hx_gateway_db.systemd import units as services
 from hx_gateway_db.systemd.sandbox import Unavailable
 from hx_gateway_db.systemd.unit_environment import Defeat
-from hx_gateway_db.transaction import foreign_file
 from hx_gateway_db.transaction.foreign_file import Unreadable
 
 _NAME = "gateway.config-overrides"
 # The others can be overridden without harm to the database.
 _DECISIVE = {"DATABASE_URL", "DIRECT_URL", "REDIS_URL"}
-_LARGEST_UNIT_FILE = 1024 * 1024
 
 
 def findings(host: Host, settings: Settings) -> Iterator[Finding]:
@@ -94,7 +92,7 @@ def _defeats(unit: str, host: Host, settings: Settings) -> list[Defeat]:
 def _text(path: str) -> str:
     """A file that the unit is made of; empty when it is not there. Raises Unavailable."""
     try:
-        return foreign_file.read(path, _LARGEST_UNIT_FILE).decode(errors="replace")
+        return unit_file.read(path)
     except Unreadable as error:
         if error.missing:
             return ""

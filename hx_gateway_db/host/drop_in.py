@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_SECTION = re.compile(r"\s*\[(?P<name>[^]]+)\]\s*")
+from hx_gateway_db.systemd.unit_file import section
+
 _PATH = re.compile(r"EnvironmentFile\s*=\s*-?(/\S+)")
 _VALUE = re.compile(r"Environment\s*=\s*\"?LITELLM_\w+=([^\"]*)\"?")
 
@@ -90,7 +91,7 @@ def strip(existing: str, ours: Ownership, rendered: str) -> str | None:
     mine = {number for number, name in _owned_lines(lines, ours).items() if name in known}
     templates = {line.strip() for line in rendered.splitlines()}
     kept = [line for number, line in enumerate(lines) if number not in mine]
-    if all(not line.strip() or _section(line) or line.strip() in templates for line in kept):
+    if all(not line.strip() or section(line) or line.strip() in templates for line in kept):
         return None
     return "\n".join(kept) + "\n"
 
@@ -136,7 +137,7 @@ def _inserted(lines: list[str], more: list[str], place: int | None) -> str:
     """`lines` with `more` in them at `place`, or else below the last [Service]."""
     lines = list(lines)
     if place is None:
-        sections = [number for number, line in enumerate(lines) if _section(line) == "Service"]
+        sections = [number for number, line in enumerate(lines) if section(line) == "Service"]
         if not sections:
             lines.append("[Service]")
             sections = [len(lines) - 1]
@@ -147,16 +148,11 @@ def _inserted(lines: list[str], more: list[str], place: int | None) -> str:
 
 def _owned_lines(lines: list[str], ours: Ownership) -> dict[int, str]:
     """Our lines in the order of the file: the number and the name of each."""
-    section = ""
+    here = ""
     found = {}
     for number, line in enumerate(lines):
-        section = _section(line) or section
+        here = section(line) or here
         name = ours.name(line)
-        if section == "Service" and name:
+        if here == "Service" and name:
             found[number] = name
     return found
-
-
-def _section(line: str) -> str | None:
-    match = _SECTION.fullmatch(line)
-    return match["name"] if match else None

@@ -23,9 +23,8 @@ from hx_gateway_db.postgres.scram import (
 )
 from hx_gateway_db.postgres.sentences import ConnectionFailure
 from hx_gateway_db.postgres.target import Target
-from hx_gateway_db.redaction import said
 from hx_gateway_db.systemd import listeners
-from hx_gateway_db.systemd.server_process import objection, user_name
+from hx_gateway_db.systemd.server_process import described, objection
 
 _VERSION = 3 << 16
 # Authentication requests: PostgreSQL's manual, Message Formats.
@@ -33,7 +32,7 @@ _OK, _CLEAR_TEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _MOST_BYTES = 64 * 1024
 # A server reports some fifteen parameters.
 _MOST_MESSAGES = 200
-_TEXT, _NAME = 2000, 40
+_TEXT = 2000
 
 
 class LoginFailed(Exception):
@@ -115,9 +114,8 @@ class _Login:
         """On this host the password goes to no ordinary user, nor to the gateway."""
         by = listeners.other_end(self._channel.socket, time.monotonic())
         if by and (why := objection(by)):
-            name = said(by.name, most=_NAME) or "a process"
-            who = f"{name} ({by.pid}) of the user {user_name(by.user)}"
-            raise LoginFailed(finding=errors.asked_by_a_stranger(self._target, who, why))
+            finding = errors.asked_by_a_stranger(self._target, described(by), why)
+            raise LoginFailed(finding=finding)
 
     def _prove(self, offered: bytes) -> None:
         channel = self._channel

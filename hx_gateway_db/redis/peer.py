@@ -12,16 +12,13 @@ from ipaddress import IPv6Address, ip_address
 from redis import exceptions
 
 from hx_gateway_db.findings import Finding
-from hx_gateway_db.redaction import said
 from hx_gateway_db.redis.conf import Secret
 from hx_gateway_db.redis.line import ANSWER_SECONDS
 from hx_gateway_db.redis.place import Withheld, about, place
 from hx_gateway_db.settings.values import Redis
 from hx_gateway_db.systemd import listeners
 from hx_gateway_db.systemd.listeners import Listener
-from hx_gateway_db.systemd.server_process import objection, user_name
-
-_NAME_CHARACTERS = 40
+from hx_gateway_db.systemd.server_process import described, objection
 
 
 @dataclass(frozen=True)
@@ -129,12 +126,9 @@ def _has_spoken(line: socket.socket) -> bool:
 
 
 def _withheld(redis: Redis, process: Listener, why: str) -> Finding:
-    number = f" ({process.pid})" if process.pid else ""
-    name = f" {said(process.name, most=_NAME_CHARACTERS)}" if process.name else ""
-    owner = f" of the user {user_name(process.user)}" if process.user >= 0 else " out of sight"
-    which = f"the process{name}{number}" if name else "a process"
+    kind = "the process " if process.name else ""
     return about(redis, "process").failed(
-        f"who answers as {place(redis)} is {which}{owner}",
+        f"who answers as {place(redis)} is {kind}{described(process)}",
         why,
         "stop it if it does not belong there, and start Redis as a service of this system; who"
         f" listens is shown by: ss -ltnp 'sport = :{redis.port}'",

@@ -16,13 +16,13 @@ from hx_gateway_db.systemd.units import ServiceFailed
 
 _FIRST_ORDINARY_USER = 1000
 # systemd's, for services (DynamicUser= in systemd.exec(5)).
-_DYNAMIC_USERS = range(61184, 65520)
+DYNAMIC_USERS = range(61184, 65520)
 _NAME_CHARACTERS = 40
 
 
 def objection(process: Listener) -> str:
     """Why this process can't be a server that is told a password; empty when it can."""
-    ordinary = process.user >= _FIRST_ORDINARY_USER and process.user not in _DYNAMIC_USERS
+    ordinary = process.user >= _FIRST_ORDINARY_USER and process.user not in DYNAMIC_USERS
     if ordinary and process.user != os.geteuid():
         return "a process of an ordinary user would get to know the password"
     if _is_the_gateway(process):
@@ -51,7 +51,16 @@ def _numbers(users: Iterable[str]) -> Iterator[int]:
                 yield number
 
 
-def user_name(user: int) -> str:
+def described(process: Listener) -> str:
+    """Which process it is and whose, for a sentence."""
+    number = f" ({process.pid})" if process.pid else ""
+    name = said(process.name, most=_NAME_CHARACTERS)
+    which = f"{name}{number}" if name else "a process"
+    owner = f"of the user {_user_name(process.user)}" if process.user >= 0 else "out of sight"
+    return f"{which} {owner}"
+
+
+def _user_name(user: int) -> str:
     """The user's name, fit to be shown; the number of one that is not known."""
     try:
         return said(pwd.getpwuid(user).pw_name, most=_NAME_CHARACTERS)

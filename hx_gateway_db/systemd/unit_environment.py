@@ -4,12 +4,10 @@ EnvironmentFile= wins over Environment= wherever either stands, a later file ove
 and UnsetEnvironment= over both. Drop-ins are read in the order of their names.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-_ASSIGNMENT = re.compile(r"(?P<key>EnvironmentFile|UnsetEnvironment)\s*=\s*(?P<value>.*)")
-_SECTION = re.compile(r"\[(?P<name>[^]]+)\]")
+from hx_gateway_db.systemd import unit_file
 
 
 @dataclass(frozen=True)
@@ -99,15 +97,6 @@ def _name(path: str) -> str:
 
 
 def _lines(path: str, text: str) -> Iterable[_Line]:
-    section = ""
-    for line in _joined(text):
-        if match := _SECTION.fullmatch(line):
-            section = match["name"]
-        elif section == "Service" and (match := _ASSIGNMENT.fullmatch(line)):
-            yield _Line(path, match["key"], match["value"].strip())
-
-
-def _joined(text: str) -> list[str]:
-    """The lines of a unit file, continued ones as one, without comments (systemd.syntax(7))."""
-    kept = (line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
-    return [line.strip() for line in re.sub(r"\\\n", " ", "\n".join(kept)).splitlines()]
+    for key, value in unit_file.assignments(text, "Service"):
+        if key in ("EnvironmentFile", "UnsetEnvironment"):
+            yield _Line(path, key, value)
