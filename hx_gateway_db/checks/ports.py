@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.gateway import answerer
 from hx_gateway_db.gateway.answerer import Stranger
-from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT
 from hx_gateway_db.systemd import listeners, started_program, units
-
-_PORTS = {LITELLM_UNIT: LITELLM_PORT, WRAPPER_UNIT: WRAPPER_PORT}
 
 
 def findings() -> Iterator[Finding]:
     """One for each unit."""
-    for unit, port in _PORTS.items():
-        yield _port(unit, port)
+    for port in (LITELLM_PORT, WRAPPER_PORT):
+        yield _port(answerer.unit_of(port), port)
 
 
 def _port(unit: str, port: int) -> Finding:

@@ -6,6 +6,7 @@ The wordings that are looked for are LiteLLM 1.74.15's, from its source and its 
 from dataclasses import replace
 
 from hx_gateway_db.findings import Finding, Level, Sentence, Subject
+from hx_gateway_db.gateway.answerer import unit_of
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Redis
@@ -30,9 +31,9 @@ _APPLY = "run 'dpkg-reconfigure hx-gateway-db'"
 
 def no_answer(name: str, port: int, what: str) -> Finding:
     """Nobody answered on a port; `what` says so as a clause."""
-    where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
-    unit = LITELLM_UNIT if port == LITELLM_PORT else WRAPPER_UNIT
-    log = f"read 'journalctl -u {unit.removesuffix('.service')} -n 80 --no-pager'"
+    where = _service(port)
+    unit = unit_of(port).removesuffix(".service")
+    log = f"read 'journalctl -u {unit} -n 80 --no-pager'"
     return Subject(name, where).failed(what, cure=log)
 
 
@@ -93,7 +94,7 @@ def no_models(port: int, status: int, message: str) -> Finding:
         return _without_database(MODELS)
     if _says_table_missing(message):
         return _table_missing(MODELS)
-    where = _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
+    where = _service(port)
     if status in (401, 403):
         what = f"{where} refuses the virtual key that LiteLLM has just made (HTTP {status})"
         return Subject(MODELS, where).failed(what, cure=_READ_LOG)
@@ -290,3 +291,7 @@ def _table_missing(name: str) -> Finding:
 
 def _says_table_missing(message: str) -> bool:
     return "does not exist" in message and ("relation" in message or "table" in message)
+
+
+def _service(port: int) -> str:
+    return _LITELLM if port == LITELLM_PORT else _THE_WRAPPER
