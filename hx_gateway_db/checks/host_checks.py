@@ -49,7 +49,7 @@ class _Ground:
         return image.content if image else b""
 
 
-def inspect(
+def inspect_host(
     host: Host, settings: Settings, prisma: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:
     """Look at the host's units, files and ports. Nothing is changed.

@@ -82,23 +82,23 @@ def _unanswered(name: str) -> Finding:
 
 
 def _postgres(settings: Settings) -> Inspection:
-    from hx_gateway_db.postgres import check as postgres
+    from hx_gateway_db.postgres.check import inspect_postgres
 
-    found = postgres.inspect(settings.postgres)
+    found = inspect_postgres(settings.postgres)
     return Inspection(found.findings, found.pooled)
 
 
 def _redis(settings: Settings) -> Inspection:
     if settings.redis is None:
         return Inspection(())
-    from hx_gateway_db.redis import check as redis_server
+    from hx_gateway_db.redis.check import inspect_redis
 
-    return Inspection(redis_server.inspect(settings.redis))
+    return Inspection(inspect_redis(settings.redis))
 
 
 def _gateway(host: Host, settings: Settings, prisma: Mapping[str, str] | None) -> Inspection:
     if not host.layout.live:
         return Inspection(())
-    from hx_gateway_db.checks import host_checks
+    from hx_gateway_db.checks.host_checks import inspect_host
 
-    return Inspection(host_checks.inspect(host, settings, prisma))
+    return Inspection(inspect_host(host, settings, prisma))

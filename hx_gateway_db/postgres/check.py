@@ -34,14 +34,14 @@ class NotUsable(Refused):
 
 
 @dataclass(frozen=True)
-class Inspection:
+class PostgresInspection:
     """What was found, in the order it was looked at, and whether a PgBouncer stands in front."""
 
     findings: tuple[Finding, ...]
     pooled: bool
 
 
-def inspect(postgres: Postgres) -> Inspection:
+def inspect_postgres(postgres: Postgres) -> PostgresInspection:
     """Go the way that LiteLLM will go, and look at all it will need, within 8 s.
 
     The way ends at the first step that fails: what comes after it is not among the findings. What
@@ -53,13 +53,13 @@ def inspect(postgres: Postgres) -> Inspection:
     steps, reached = reach(target, deadline)
     found += steps
     if reached is None:
-        return Inspection(tuple(found), pooled=False)
+        return PostgresInspection(tuple(found), pooled=False)
     steps, facts = _log_in(target, postgres, reached, deadline)
     found += steps
     if facts is None:
-        return Inspection(tuple(found), pooled=False)
+        return PostgresInspection(tuple(found), pooled=False)
     found += findings(postgres, facts, datetime.now(UTC))
-    return Inspection(tuple(found), facts.pooled)
+    return PostgresInspection(tuple(found), facts.pooled)
 
 
 def missing_tables(postgres: Postgres) -> list[str]:

@@ -14,7 +14,7 @@ from redis import exceptions
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, failures
 from hx_gateway_db.redaction import said
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.redis.conf import Secret, configurations
 from hx_gateway_db.redis.connection import Connection, connected
 from hx_gateway_db.redis.peer import for_an_administrator, for_readers, for_the_gateway
@@ -107,7 +107,7 @@ def provision_as(redis: Redis, administrator: Login, *, ours: bool) -> Provision
             acl_file = _make(redis, server)
             done = f"{place(redis)} has a user {redis.user} for the gateway."
             return Provisioned(True, (done, _kept(redis, acl_file)))
-        lacking = failures(inspect(redis))
+        lacking = failures(inspect_redis(redis))
         if not lacking or lacking[0].name != "redis.permissions":
             return _reuse(redis)
         server.ask("ACL", "SETUSER", redis.user, *grants(_version(server)))
@@ -157,7 +157,7 @@ def _make(redis: Redis, server: Connection) -> str:
     before = _exists(redis, server)
     server.ask("ACL", "SETUSER", redis.user, "reset", *rule(redis.password, _version(server)))
     try:
-        for failure in failures(inspect(redis)):
+        for failure in failures(inspect_redis(redis)):
             raise Refused(failure.sentence)
         return _save(redis, server)
     except BaseException:
@@ -169,7 +169,7 @@ def _make(redis: Redis, server: Connection) -> str:
 
 def _reuse(redis: Redis) -> Provisioned:
     """Use a user that is not ours. Raises Refused when it can't be used."""
-    for failure in failures(inspect(redis)):
+    for failure in failures(inspect_redis(redis)):
         raise Refused(_of_others(failure).sentence)
     return Provisioned(False, (f"{place(redis)} had the user {redis.user} already: it is used.",))
 

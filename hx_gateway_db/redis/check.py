@@ -17,7 +17,7 @@ from hx_gateway_db.redis.look import with_a_look
 from hx_gateway_db.redis.peer import Peer, for_the_gateway
 from hx_gateway_db.redis.place import Withheld, about, place, user_name
 from hx_gateway_db.redis.rule import HAS_USERS, parse_version
-from hx_gateway_db.redis.trials import objection, trials
+from hx_gateway_db.redis.trials import trials, what_failed
 from hx_gateway_db.settings.values import Redis, check_host, check_port
 
 _SECONDS = 6.0
@@ -27,7 +27,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _SIZE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?[BKMGTP]?")
 
 
-def inspect(redis: Redis) -> tuple[Finding, ...]:
+def inspect_redis(redis: Redis) -> tuple[Finding, ...]:
     """Whether LiteLLM can use this Redis, within 6 seconds, up to the first thing that it can't.
 
     Writes and deletes keys below `litellm:hx-gateway-db:` that expire by themselves.
@@ -77,7 +77,7 @@ def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
     yield _version(redis, info.get("redis_version", ""))
     tried = trials(redis.database, secrets.token_hex(8))
     errors = connection.try_all([trial.words for trial in tried])
-    if failure := objection(redis, tried, errors):
+    if failure := what_failed(redis, tried, errors):
         yield failure
         return
     yield about(redis, "write").ok(f"{place(redis)} takes writes")

@@ -71,7 +71,7 @@ def _key_like(pattern: str, name: str) -> str:
     return pattern.replace("*", f"hx-gateway-db-{name}-")
 
 
-def objection(
+def what_failed(
     redis: Redis, tried: Sequence[Trial], errors: Sequence[ResponseError | None]
 ) -> Finding | None:
     """What the errors of the trials mean: rights that are missing first, else another failure."""

@@ -19,7 +19,7 @@ from yaml.events import ScalarEvent, SequenceStartEvent
 
 from hx_gateway_db.yaml_edit.excerpt import Excerpt, excerpt
 from hx_gateway_db.yaml_edit.outline import Node, Outline, Path
-from hx_gateway_db.yaml_edit.proof import Plan, proven, value_at
+from hx_gateway_db.yaml_edit.proof import EditPlan, proven, value_at
 from hx_gateway_db.yaml_edit.reading import YamlRefusal, construct
 from hx_gateway_db.yaml_edit.splice import Alternative, Splice, apply_splices, in_order, value_ends
 from hx_gateway_db.yaml_edit.wanted import Leaf, Scalar, Tree
@@ -144,7 +144,7 @@ def lookup(text: bytes, path: Path) -> object:
 
 
 def _edit_splices(outline: Outline, operations: Sequence[Operation]) -> Alternative:
-    plan = Plan(outline)
+    plan = EditPlan(outline)
     plan.value(outline.root, _operation_tree(operations), ())
     return proven(outline, plan.units, outline, plan.changes)
 
@@ -164,7 +164,7 @@ def _operation_tree(operations: Sequence[Operation]) -> Tree:
     return root
 
 
-def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> Plan:
+def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> EditPlan:
     tree: Tree = {}
     for path in paths:
         there = old.find(path)
@@ -174,7 +174,7 @@ def _restoring_plan(now: Outline, old: Outline, paths: Sequence[Path]) -> Plan:
         for name in path[:-1]:
             branch = branch.setdefault(name, {})
         branch[path[-1]] = None if there is None else _original_wording(old, there)
-    plan = Plan(now, restoring=True)
+    plan = EditPlan(now, restoring=True)
     if tree:
         plan.value(now.root, _pruned(now, old, tree, ()), ())
     return plan

@@ -40,7 +40,7 @@ class Unit:
 
 
 @dataclass
-class Plan:
+class EditPlan:
     """Changes to a text, and the units outside which they must leave every event alone."""
 
     outline: Outline

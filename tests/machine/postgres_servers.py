@@ -56,7 +56,7 @@ def settings_of(values):
     return Postgres(**values | {"parameters": tuple(map(tuple, values.get("parameters", ())))})
 
 def inspect(values):
-    inspection = check.inspect(settings_of(values))
+    inspection = check.inspect_postgres(settings_of(values))
     found = [asdict(finding) | {"level": finding.level.value, "by": finding.by.value,
         "sentence": finding.sentence} for finding in inspection.findings]
     return [found, inspection.pooled]

@@ -21,13 +21,13 @@ PREPARE = "run 'hx-gateway-db apply --prepare-prisma'"
 INSPECT = """
 import json, sys
 from pathlib import Path
-from hx_gateway_db.checks.host_checks import inspect
+from hx_gateway_db.checks.host_checks import inspect_host
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.settings.values import Postgres, Redis, Settings
 given = json.load(sys.stdin)
 postgres = Postgres("127.0.0.1", "hx_gateway", "hx_gateway", "geheim", **given.get("postgres", {}))
 redis = Redis("127.0.0.1", **given["redis"]) if "redis" in given else None
-found = inspect(read_host(Path("/")), Settings(postgres, redis))
+found = inspect_host(read_host(Path("/")), Settings(postgres, redis))
 print(json.dumps([[f.name, f.level.value, f.sentence, f.by.value] for f in found]))
 """
 

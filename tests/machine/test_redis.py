@@ -40,12 +40,12 @@ PASSWORD = "pa ss:w/%#?&+ä;$\\\"'@€"
 INSPECT = """
 import json, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.settings.values import Redis
 
 def look(fields):
     start = time.monotonic()
-    found = inspect(Redis(**{"host": "127.0.0.1", **fields}))
+    found = inspect_redis(Redis(**{"host": "127.0.0.1", **fields}))
     said = [[finding.name, finding.level.value, finding.sentence] for finding in found]
     return said, time.monotonic() - start
 

@@ -4,7 +4,7 @@ import pytest
 
 from hx_gateway_db.findings import Level
 from hx_gateway_db.redis.arguments import arguments
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.redis.place import Withheld
 from hx_gateway_db.settings.urls import parse_redis_url
 from hx_gateway_db.settings.values import Redis
@@ -22,7 +22,7 @@ from tests.fake_redis import fake_redis
 )
 def test_a_parameter_that_is_refused_is_a_finding(parameter: str) -> None:
     with fake_redis() as fake:
-        found = inspect(parse_redis_url(f"redis://127.0.0.1:{fake.port}/0?{parameter}"))
+        found = inspect_redis(parse_redis_url(f"redis://127.0.0.1:{fake.port}/0?{parameter}"))
     (failed,) = found
     assert (failed.name, failed.level) == ("redis.url", Level.FAILED)
     assert "gateway.env" in failed.cure
@@ -31,14 +31,16 @@ def test_a_parameter_that_is_refused_is_a_finding(parameter: str) -> None:
 
 
 def test_an_unknown_way_to_check_certificates_is_a_finding() -> None:
-    (failed,) = inspect(parse_redis_url("rediss://127.0.0.1:1/0?ssl_cert_reqs=maybe"))
+    (failed,) = inspect_redis(parse_redis_url("rediss://127.0.0.1:1/0?ssl_cert_reqs=maybe"))
     assert failed.name == "redis.url"
 
 
 def test_what_decides_how_long_a_connection_waits_changes_nothing_for_us() -> None:
     query = "socket_timeout=1e9&retry_on_timeout=true&health_check_interval=1&encoding=idna"
     with fake_redis() as fake:
-        found = inspect(parse_redis_url(f"redis://127.0.0.1:{fake.port}/0?{query}&protocol=3"))
+        found = inspect_redis(
+            parse_redis_url(f"redis://127.0.0.1:{fake.port}/0?{query}&protocol=3")
+        )
         assert {each.level for each in found} == {Level.OK}
         assert b"HELLO\r\n$1\r\n3" not in fake.heard
 

@@ -7,7 +7,7 @@ import pytest
 
 from hx_gateway_db.findings import Finding, Level, failures
 from hx_gateway_db.redis import check
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.settings.values import Redis
 from tests.fake_redis import (
     DRIP,
@@ -86,7 +86,7 @@ def look(fake: FakeRedis, **more: object) -> tuple[Finding, ...]:
     """What is found, which is fit to be shown and comes in time."""
     started = time.monotonic()
     redis = Redis("127.0.0.1", fake.port, **{"password": PASS, "database": 1, **more})  # type: ignore[arg-type]
-    found = inspect(redis)
+    found = inspect_redis(redis)
     assert time.monotonic() - started < SECONDS + 1.5
     assert found
     for each in found:
@@ -124,10 +124,10 @@ def test_what_a_server_says_of_itself_is_shown_as_data(fields: str) -> None:
 def test_a_drip_within_tls_ends_in_time() -> None:
     with fake_redis(handshake=DRIP) as fake:
         started = time.monotonic()
-        assert failures(inspect(Redis("127.0.0.1", fake.port, tls=True)))
+        assert failures(inspect_redis(Redis("127.0.0.1", fake.port, tls=True)))
         assert time.monotonic() - started < SECONDS + 1.5
 
 
 def test_two_dots_at_the_end_of_a_name_are_a_finding() -> None:
-    (found,) = inspect(Redis("localhost.."))
+    (found,) = inspect_redis(Redis("localhost.."))
     assert found.name == "redis.name"

@@ -17,7 +17,7 @@ from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.redis import check
 from hx_gateway_db.redis import peer as redis_peer
 from hx_gateway_db.redis.administration import provision_as, provision_local
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.redis.conf import Secret
 from hx_gateway_db.redis.peer import Peer, for_an_administrator, for_readers, for_the_gateway
 from hx_gateway_db.redis.place import Withheld
@@ -96,13 +96,13 @@ def test_without_systemd_the_gateway_is_known_by_its_user(monkeypatch: pytest.Mo
 
 def test_where_the_other_end_is_out_of_sight_those_who_listen_count() -> None:
     with fake_redis() as fake, answered_by(None, SERVER, SOMEBODY):
-        (failed,) = inspect(Redis("127.0.0.1", fake.port, password=PASS))
+        (failed,) = inspect_redis(Redis("127.0.0.1", fake.port, password=PASS))
         assert failed.name == "redis.process"
         assert not fake.heard
     with fake_redis() as fake, answered_by(None):
-        assert {each.level for each in inspect(Redis("127.0.0.1", fake.port, password=PASS))} == {
-            Level.OK
-        }
+        assert {
+            each.level for each in inspect_redis(Redis("127.0.0.1", fake.port, password=PASS))
+        } == {Level.OK}
 
 
 def test_an_administrator_s_password_crosses_no_network_in_the_clear() -> None:
@@ -140,7 +140,7 @@ def test_a_password_of_a_file_goes_to_who_can_read_that_file() -> None:
 def test_neither_login_nor_hash_reaches_an_ordinary_user_s_process() -> None:
     with fake_redis() as fake, answered_by(SOMEBODY):
         redis = Redis("127.0.0.1", fake.port, user="hx", password=PASS)
-        (failed,) = inspect(redis)
+        (failed,) = inspect_redis(redis)
         assert failed.name == "redis.process"
         for login in (Login("boss", "boss-4711"), Login("", "")):
             with pytest.raises(Refused, match="ordinary user"):
@@ -157,7 +157,7 @@ def test_the_gateway_s_login_to_another_machine_in_the_clear_is_a_warning(
 ) -> None:
     monkeypatch.setattr(redis_peer, "_is_here", lambda line: False)
     with fake_redis() as fake, answered_by(None):
-        found = inspect(Redis("127.0.0.1", fake.port, password=PASS))
+        found = inspect_redis(Redis("127.0.0.1", fake.port, password=PASS))
         assert [each.name for each in found if each.level is Level.WARNING] == ["redis.tls"]
         with pytest.raises(Refused, match="without TLS"):
             provision_as(
@@ -174,7 +174,7 @@ def test_a_connection_that_nobody_takes_is_told_nothing_and_ends_in_time(
     monkeypatch.setattr(check, "_SECONDS", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
-        (failed,) = inspect(Redis("127.0.0.1", server.getsockname()[1], password=PASS))
+        (failed,) = inspect_redis(Redis("127.0.0.1", server.getsockname()[1], password=PASS))
         assert time.monotonic() - started < 2
         assert "does not answer in time" in failed.what
         server.setblocking(False)

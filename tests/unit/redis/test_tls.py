@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.redis.check import inspect
+from hx_gateway_db.redis.check import inspect_redis
 from hx_gateway_db.settings.values import Redis
 from tests.fake_redis import FakeRedis, fake_redis
 
@@ -69,7 +69,7 @@ def look(fake: FakeRedis, ca_file: str = "", **parameters: str) -> tuple[Finding
     """What is found at a Redis of this URL, and without delay."""
     started = time.monotonic()
     given = tuple(parameters.items())
-    found = inspect(
+    found = inspect_redis(
         Redis("127.0.0.1", fake.port, password="pw", tls=True, ca_file=ca_file, parameters=given)
     )
     assert time.monotonic() - started < 5

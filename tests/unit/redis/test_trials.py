@@ -7,7 +7,7 @@ from redis import exceptions
 
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.redis.rule import COMMANDS, KEYS
-from hx_gateway_db.redis.trials import Trial, objection, trials
+from hx_gateway_db.redis.trials import Trial, trials, what_failed
 from hx_gateway_db.settings.values import Redis
 
 REDIS = Redis("r1", user="hx", password="pw")
@@ -21,7 +21,7 @@ def refused(text: str, *commands: str, pattern: str = "") -> Finding | None:
         chosen = trial.command in commands or trial.key_pattern == pattern
         return exceptions.ResponseError(text) if chosen else None
 
-    return objection(REDIS, TRIED, [error(trial) for trial in TRIED])
+    return what_failed(REDIS, TRIED, [error(trial) for trial in TRIED])
 
 
 def test_every_command_of_the_rule_but_auth_is_tried() -> None:
@@ -44,7 +44,7 @@ def test_nothing_is_written_without_an_end() -> None:
 
 
 def test_no_error_is_no_objection() -> None:
-    assert objection(REDIS, TRIED, [None] * len(TRIED)) is None
+    assert what_failed(REDIS, TRIED, [None] * len(TRIED)) is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_missing_rights_come_before_what_they_cause() -> None:
         else None
         for trial in TRIED
     ]
-    found = objection(REDIS, TRIED, errors)
+    found = what_failed(REDIS, TRIED, errors)
     assert found is not None
     assert found.what.endswith("use the command multi")
 
