@@ -5,7 +5,8 @@ The commonest are caused for real in tests/machine/test_postgres.py; these are t
 
 import pytest
 
-from hx_gateway_db.findings import Cure, Level
+from hx_gateway_db.findings import Cure, Level, Sentence
+from hx_gateway_db.postgres import explanations
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.explanations import explain, explain_query
 from hx_gateway_db.postgres.sentences import ConnectionFailure
@@ -85,3 +86,10 @@ def test_an_administrator_is_told_of_the_administrator_s_answers() -> None:
     target = administrator_target(POSTGRES, Login("dba", "geheim"), "postgres")
     finding = explain(target, said("28P01", "password authentication failed"))
     assert finding.cure == "check PG_ADMIN_USER and PG_ADMIN_PASS"
+
+
+@pytest.mark.parametrize(("recognized", "row"), explanations.ROWS, ids=lambda part: str(part)[:40])
+def test_a_row_names_nothing_that_is_not_known(recognized: str, row: Sentence) -> None:
+    assert recognized
+    found = row.finding(TARGET.place, explanations._names(TARGET, said("", "anything")))
+    assert "{" not in found.sentence

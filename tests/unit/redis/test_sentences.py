@@ -8,6 +8,7 @@ import pytest
 from redis import exceptions
 
 from hx_gateway_db.findings import Cure, Level
+from hx_gateway_db.redis import sentences
 from hx_gateway_db.redis.place import place
 from hx_gateway_db.redis.sentences import Stranger, explain, explain_stranger, stranger
 from hx_gateway_db.settings.values import Redis
@@ -133,3 +134,9 @@ def test_what_redis_py_overlooked_is_explained() -> None:
     found = explain_stranger(REDIS, Stranger.PLAIN_REDIS, said)
     assert found is not None
     assert "is in protected mode" in found.what
+
+
+def test_a_row_names_nothing_that_is_not_known() -> None:
+    rows = (*sentences._NETWORK, *sentences._ANSWERS)
+    names = sentences._names(REDIS)
+    assert not any("{" in row.finding("there", names).sentence for _, row in rows)
