@@ -14,6 +14,7 @@ from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, Proof
 from hx_gateway_db.host.config_yaml import FLAGS
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.settings.values import address
 from hx_gateway_db.systemd import units
 from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
 
@@ -89,7 +90,7 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     if settings is None or settings.cache is None or settings.redis is None:
         return Subject(sentences.CACHE, "").skipped("the cache is off")
     assert chain.master is not None, "it made the key"
-    where = f"Redis at {settings.redis.host}:{settings.redis.port}"
+    where = f"Redis at {address(settings.redis.host, settings.redis.port)}"
     try:
         http.check_cache(chain.master, settings.redis)
     except ProofFailed as error:

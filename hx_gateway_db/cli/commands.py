@@ -318,7 +318,7 @@ def _watch(root: Path, seconds: float, colour: bool) -> int:
 
 def _answers(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host.host import read_host
-    from hx_gateway_db.settings.answers import PASSWORD_KEYS
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS, written
 
     host = read_host(options.root)
     if host.distrusted:
@@ -335,7 +335,7 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
-    lines = [f"{key}={value}\n" for key, value in answers.items()]
+    lines = [f"{key}={written(value)}\n" for key, value in answers.items()]
     if host.edited:
         lines.append(f"EDITED={' '.join(host.edited)}\n")
     screen.write(sys.stdout, "".join(lines), exact=True)

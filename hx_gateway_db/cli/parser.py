@@ -172,7 +172,10 @@ def new_parser() -> argparse.ArgumentParser:
         command.takes_answers = takes_answers
         if takes_answers:
             command.add_argument(
-                "--answers", metavar="FILE", help="read answers from FILE, or - for standard input"
+                "--answers",
+                metavar="FILE",
+                action=_Once,
+                help="read answers from FILE, or - for standard input",
             )
         if reads:
             command.add_argument("--json", action="store_true", help="print JSON")
@@ -181,6 +184,21 @@ def new_parser() -> argparse.ArgumentParser:
         for flag, explanation in _FLAGS.get(name, ()):
             command.add_argument(flag, action="store_true", help=explanation)
     return parser
+
+
+class _Once(argparse.Action):
+    """An option that can't be given twice: the first would be lost without a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice: put all answers into one file.")
+        setattr(namespace, self.dest, values)
 
 
 def _add_verify_options(command: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from hx_gateway_db.host.config_yaml import master_key
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.postgres import check
 from hx_gateway_db.postgres.check import NotUsable
-from hx_gateway_db.settings.values import Postgres, Settings, redis_use
+from hx_gateway_db.settings.values import Postgres, Settings, address, redis_use
 from hx_gateway_db.systemd import units
 from hx_gateway_db.yaml_edit.edit import YamlRefusal
 
@@ -62,7 +62,7 @@ def readiness(environment: Mapping[str, str]) -> Finding:
 
 def tables(database: Postgres) -> Finding:
     """Whether LiteLLM's tables are in its database, which is asked directly."""
-    where = f"{database.database} on {database.host}:{database.port}"
+    where = f"{database.database} on {address(database.host, database.port)}"
     try:
         missing = check.missing_tables(database)
     except NotUsable as error:

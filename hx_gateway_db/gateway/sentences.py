@@ -9,7 +9,7 @@ from hx_gateway_db.findings import Finding, Level, Sentence, Subject
 from hx_gateway_db.gateway.answerer import unit_of
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
-from hx_gateway_db.settings.values import Redis
+from hx_gateway_db.settings.values import Redis, address
 
 READINESS = "litellm.database"
 TABLES = "postgres.tables"
@@ -227,7 +227,7 @@ _CACHE_OTHERWISE = Sentence(CACHE, "{litellm} does not reach its cache in {redis
 
 def cache_refused(redis: Redis, message: str) -> Finding:
     """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
-    where = f"Redis at {redis.host}:{redis.port}"
+    where = f"Redis at {address(redis.host, redis.port)}"
     names = {"litellm": _LITELLM, "redis": where, "user": said(redis.user) or "default"}
     fitting = (row for words, row in _CACHE if any(word in message for word in words))
     return next(fitting, _CACHE_OTHERWISE).finding(where, names)

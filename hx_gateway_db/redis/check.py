@@ -18,7 +18,7 @@ from hx_gateway_db.redis.peer import Peer, for_the_gateway
 from hx_gateway_db.redis.place import Withheld, about, place, user_name
 from hx_gateway_db.redis.rule import HAS_USERS, parse_version
 from hx_gateway_db.redis.trials import trials, what_failed
-from hx_gateway_db.settings.values import Redis, check_host, check_port
+from hx_gateway_db.settings.values import Redis, address, check_host, check_port
 
 _SECONDS = 6.0
 _MAINTAINED = (6, 2)
@@ -112,10 +112,11 @@ def _primary(info: Mapping[str, str]) -> str:
     host, port = info.get("master_host", ""), info.get("master_port", "")
     try:
         check_host("REDIS_HOST", host)
-        check_port("REDIS_PORT", int(port) if _PORT.fullmatch(port) else 0)
+        number = int(port) if _PORT.fullmatch(port) else 0
+        check_port("REDIS_PORT", number)
     except InvalidSettings:
         return ""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return address(host, number)
 
 
 def _version(redis: Redis, version: str) -> Finding:

@@ -4,7 +4,7 @@ from redis import exceptions
 
 from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.redaction import said
-from hx_gateway_db.settings.values import Redis
+from hx_gateway_db.settings.values import Redis, address
 
 _DETAIL_CHARACTERS = 120
 
@@ -19,8 +19,7 @@ class Withheld(exceptions.RedisError):  # type: ignore[misc]  # redis-py has no 
 
 def place(redis: Redis) -> str:
     """`Redis at host:port`, as every finding begins."""
-    host = f"[{redis.host}]" if ":" in redis.host else redis.host
-    return f"Redis at {host}:{redis.port}"
+    return f"Redis at {address(redis.host, redis.port)}"
 
 
 def user_name(redis: Redis) -> str:

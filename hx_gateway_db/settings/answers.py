@@ -8,6 +8,7 @@ from typing import TypeVar
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
+from hx_gateway_db.settings.urls import readable_url
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
@@ -26,15 +27,16 @@ _Value = TypeVar("_Value")
 def parse_answers(text: str, source: str) -> dict[str, str]:
     """The answers in `text`; values are taken literally, blank lines and `#` comments skipped.
 
+    Whole quotes around a value are a shell's: one that really has them has them twice (`written`).
     Raises UsageError with `source` and the line, never quoting a value.
     """
     answers: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         line = line.removesuffix("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         key, equals, value = line.partition("=")
-        key = key.strip().removeprefix("export ").strip()
+        key = re.sub(r"export\s+", "", key.strip(), count=1)
         if not equals or not re.fullmatch(r"[A-Z_]+", key):
             raise UsageError(
                 f"{source}, line {number}: write it as KEY=VALUE, for example PG_HOST=db1."
@@ -45,8 +47,26 @@ def parse_answers(text: str, source: str) -> dict[str, str]:
             )
         if key in answers:
             raise UsageError(f"{source}, line {number}: {key} is answered a second time.")
-        answers[key] = value
+        mark = _quotes(value)
+        if mark and _quotes(value[1:-1]) != mark:
+            raise UsageError(
+                f"{source}, line {number}: the value of {key} is in quotes, which would be part of"
+                f" it: leave them out, or write {mark * 2} at both ends if it really has one there."
+            )
+        answers[key] = value[1:-1] if mark else value
     return answers
+
+
+def written(value: str) -> str:
+    """A value as `parse_answers` reads it back: quotes that are around all of it stand twice."""
+    mark = _quotes(value)
+    return f"{mark}{value}{mark}"
+
+
+def _quotes(value: str) -> str:
+    """The quotation mark that a value begins and ends with; empty if there is none."""
+    marks = ("'", '"')
+    return value[0] if len(value) > 1 and value[0] in marks and value[-1] == value[0] else ""
 
 
 def database_choice(given: Mapping[str, str]) -> str:
@@ -76,7 +96,14 @@ def to_settings(
         for key, value in given.items()
         if value or key not in (*PASSWORD_KEYS, *_DEFAULTS)
     }
+    for key in ("PG_HOST", "REDIS_HOST"):
+        _check_is_host(key, values.get(key, ""))
     if database_choice(given) == "local":
+        if given.get("PG_HOST", LOCAL_HOST) not in ("", LOCAL_HOST):
+            raise InvalidSettings(
+                "PG_HOST is answered beside DATABASE=local, which makes one on this machine: leave"
+                " PG_HOST out, or answer DATABASE=existing."
+            )
         values["PG_HOST"] = LOCAL_HOST
         if not values.get("PG_PASS"):
             values["PG_PASS"] = generate_password()
@@ -90,6 +117,9 @@ def to_settings(
     if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
         values["REDIS_CACERT"] = ""
     redis = None
+    where = given.get("REDIS") or given.get("REDIS_HOST")
+    if given.get("REDIS_PASS") and not where and not _boolean(values, "REDIS"):
+        raise InvalidSettings("REDIS_PASS is answered, but not for which Redis: answer REDIS_HOST.")
     if _boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
         if database_choice(given) == "local" and not values.get("REDIS_PASS"):
             _own_user(values, generate_password)
@@ -123,6 +153,31 @@ def to_settings(
         disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
         base=PurePosixPath(values["BASE"]),
     )
+
+
+def _check_is_host(key: str, value: str) -> None:
+    """Raise InvalidSettings, with what to write, for what is more than a host."""
+    kind = key.partition("_")[0]
+    if "://" in value:
+        parts = dict(readable_url(value, kind))
+        secret = parts.pop(f"{kind}_PASS", None)
+        shown = [f"{name}={said(part, most=60)}" for name, part in parts.items()]
+        shown += [f"the password as {kind}_PASS"] if secret else []
+        what = f": answer its parts, {', '.join(shown)}" if shown else ": answer its parts"
+        raise InvalidSettings(f"{key} is a whole URL{what}.")
+    host, colon, port = value.rpartition(":")
+    if value.startswith("[") and value.endswith("]"):
+        raise InvalidSettings(f"{key} is an IPv6 address in brackets: leave the brackets out.")
+    if colon and port.isascii() and port.isdigit() and (host.endswith("]") or ":" not in host):
+        raise InvalidSettings(
+            f"{key} has a port as well: answer {kind}_PORT={said(port, most=5)}, and the host alone"
+            f" as {key}."
+        )
+    if "%" in value:
+        raise InvalidSettings(
+            f"{key} has a zone (%), which LiteLLM's client libraries can't use: answer an address"
+            " that holds without one, or a name."
+        )
 
 
 def _postgres_parameters(sslmode: str, present: Settings | None) -> tuple[tuple[str, str], ...]:

@@ -144,6 +144,11 @@ def _redis(url: str) -> Redis:
     )
 
 
+def readable_url(url: str, kind: str) -> dict[str, str]:
+    """The answers that are beyond doubt in a URL; `kind` is what they begin with, PG or REDIS."""
+    return _readable(url, _POSTGRES_PARTS if kind == "PG" else _REDIS_PARTS)
+
+
 def readable(database_url: str, redis_url: str) -> dict[str, str]:
     """The answers that are beyond doubt in two URLs of which one can't be used; empty: none."""
     return _readable(database_url, _POSTGRES_PARTS) | _readable(redis_url, _REDIS_PARTS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.host import gateway_env
 from hx_gateway_db.host.config_yaml import Origin
 from hx_gateway_db.host.host import Host, free_system_group_id, tracked
@@ -171,9 +171,10 @@ class _Draft:
 def editable(host: Host, refusal: Refused | None = None) -> Finding:
     """What planning for `host` has found out about its files: whether they can be edited safely."""
     where = str(host.layout.config_folder)
+    files = Subject("files.edit", where)
     if refusal:
-        return Finding("files.edit", Level.FAILED, where, refusal.what, cure=refusal.cure)
-    return Finding("files.edit", Level.OK, where, f"the files in {where} can be edited safely")
+        return files.failed(refusal.what, cure=refusal.cure)
+    return files.ok(f"the files in {where} can be edited safely")
 
 
 def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:

@@ -147,3 +147,12 @@ def test_a_status_that_systemd_does_not_tell_is_said_to_be_unknown_and_the_rest_
     assert (status, err) == (3, "hx-gateway-db: systemd does not say what it does: no bus.\n")
     assert "hx_gateway on db1:5432" in out
     assert "rolled back" not in out + err
+
+
+def test_a_second_file_of_answers_is_not_taken_for_the_first(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--root", str(root), "plan", "--answers", "a", "--answers", "b"])
+    assert end.value.code == 2
+    assert "--answers is given twice: put all answers into one file." in capsys.readouterr().err

@@ -1,9 +1,17 @@
 """Answers, and the settings that they lead to."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
-from hx_gateway_db.settings.answers import administrators, from_settings, parse_answers, to_settings
+from hx_gateway_db.settings.answers import (
+    administrators,
+    from_settings,
+    parse_answers,
+    to_settings,
+    written,
+)
 from hx_gateway_db.settings.urls import database_url, parse_database_url
 from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
@@ -151,3 +159,87 @@ def test_what_can_be_read_of_a_url_that_cannot_be_used_takes_the_place_of_defaul
     assert (settings.postgres.database, settings.postgres.user) == ("litellm", "llm")
     with pytest.raises(InvalidSettings, match="PG_HOST is missing"):
         to_settings({}, None, no_password, readable)
+
+
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_a_value_in_quotes_is_asked_about_and_the_cure_works(mark: str) -> None:
+    with pytest.raises(UsageError, match="line 2: the value of PG_PASS is in quotes") as error:
+        parse_answers(f"PG_HOST=db1\nexport PG_PASS={mark}geh eim{mark}", "the file")
+    assert "geh eim" not in str(error.value) and mark * 2 in str(error.value)
+    really = f"PG_PASS={mark * 2}geh eim{mark * 2}"
+    assert parse_answers(really, "the file") == {"PG_PASS": f"{mark}geh eim{mark}"}
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\n")))
+def test_what_is_written_is_read_back(value: str) -> None:
+    assert parse_answers(f"PG_USER={written(value)}", "the file") == {"PG_USER": value}
+
+
+@pytest.mark.parametrize("beginning", ["\ufeff", "export\t", "export  ", "\ufeffexport \t"])
+def test_what_an_editor_or_a_shell_puts_before_a_key_is_no_part_of_it(beginning: str) -> None:
+    assert parse_answers(f"{beginning}PG_HOST=db1\n", "the file") == {"PG_HOST": "db1"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        (
+            {"PG_HOST": "postgresql://u:geheim@db1:5433/d?sslmode=require"},
+            "PG_HOST is a whole URL: answer its parts, PG_HOST=db1, PG_PORT=5433, PG_DB=d,"
+            " PG_USER=u, the password as PG_PASS.",
+        ),
+        (
+            {"PG_HOST": "db1", "REDIS_HOST": "redis://:geheim@r1/2"},
+            "REDIS_HOST is a whole URL: answer its parts, REDIS_HOST=r1, REDIS_DB=2, the password"
+            " as REDIS_PASS.",
+        ),
+        ({"PG_HOST": "://"}, "PG_HOST is a whole URL: answer its parts."),
+        (
+            {"PG_HOST": "db1:5433"},
+            "PG_HOST has a port as well: answer PG_PORT=5433, and the host alone as PG_HOST.",
+        ),
+        (
+            {"PG_HOST": "[::1]:5433"},
+            "PG_HOST has a port as well: answer PG_PORT=5433, and the host alone as PG_HOST.",
+        ),
+        (
+            {"PG_HOST": "[::1]"},
+            "PG_HOST is an IPv6 address in brackets: leave the brackets out.",
+        ),
+        (
+            {"PG_HOST": "db1", "REDIS_HOST": "fe80::1%eth0"},
+            "REDIS_HOST has a zone (%), which LiteLLM's client libraries can't use: answer an"
+            " address that holds without one, or a name.",
+        ),
+        (
+            {"DATABASE": "local", "PG_HOST": "db1"},
+            "PG_HOST is answered beside DATABASE=local, which makes one on this machine: leave"
+            " PG_HOST out, or answer DATABASE=existing.",
+        ),
+        (
+            {"PG_HOST": "db1", "REDIS_PASS": "geheim"},
+            "REDIS_PASS is answered, but not for which Redis: answer REDIS_HOST.",
+        ),
+    ],
+)
+def test_what_is_written_otherwise_than_meant_is_told_with_what_to_write(
+    answers: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(InvalidSettings) as error:
+        to_settings({"PG_PASS": "p", **answers}, None, no_password)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"PG_HOST": "2001:db8::1"},
+        {"PG_HOST": "::1"},
+        {"DATABASE": "local", "PG_HOST": "127.0.0.1"},
+        {"DATABASE": "local", "PG_HOST": ""},
+        {"PG_HOST": "db1", "REDIS": "false", "REDIS_PASS": "p"},
+        {"PG_HOST": "db1", "REDIS": "true", "REDIS_PASS": "p"},
+    ],
+)
+def test_what_is_written_as_meant_is_taken(answers: dict[str, str]) -> None:
+    to_settings({"PG_PASS": "p", **answers}, None, no_password)
