@@ -73,7 +73,6 @@ ANSWERS = (
         "local (make one on this machine), existing, or later (change nothing)",
         Kind.CHOICE,
         "high",
-        default="later",
         choices=DATABASE_CHOICES,
     ),
     Answer(

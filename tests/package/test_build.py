@@ -23,7 +23,7 @@ PROVIDED_BY = {
 }
 ROWS = {answer.question: answer for answer in ANSWERS}
 # Decisions of one run: no answers, or only the run's own.
-DECISIONS = {"edited": "keep", "check-failed": "retry", "prepare-prisma": "false", "drop": "false"}
+DECISIONS = {"edited": "keep", "check-failed": "abort", "prepare-prisma": "false", "drop": "false"}
 # What the package calls of others that it does not import.
 USED_BY_NAME = {"debconf": "/usr/share/debconf/confmodule", "passwd": "groupadd"}
 # Programs that the gateway's own Python runs, with its own libraries.

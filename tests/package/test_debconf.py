@@ -625,6 +625,58 @@ def test_the_answers_can_be_changed_after_a_failed_check(debconf: Debconf) -> No
     assert debconf.given["PG_PASS"] == "secret"
 
 
+def test_what_was_asked_again_is_no_answer_for_the_next_run(debconf: Debconf) -> None:
+    """debconf marks it as seen after postinst; what somebody has edited since has to win."""
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    answer(dialog, (DATABASE, "2"), (HOST, "db2"), (PASSWORD, "another-secret"))
+    debconf.run_trigger()
+    assert debconf.occurrences("another-secret") == []
+    debconf.host_has(DATABASE="existing", PG_HOST="db3", EDITED="PG_HOST")
+    assert debconf.configure(old_version="0.1.0").returncode == 0
+    assert debconf.given["PG_HOST"] == "db3"
+
+
+def test_a_failed_check_is_shown_again_in_the_next_run(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, found=MISSING)
+    for _ in range(2):
+        dialog = debconf.dialog()
+        if dialog.expect([FAILED_CHECK, DATABASE]) == 1:
+            dialog.sendline("2")
+            for question, reply in ((HOST, "db1"), (PASSWORD, "")):
+                dialog.expect(question)
+                dialog.sendline(reply)
+            dialog.expect(FAILED_CHECK)
+        dialog.sendline(ABORT)
+        dialog.expect(pexpect.EOF)
+        dialog.close()
+        assert dialog.exitstatus == 3
+
+
+def test_at_the_end_of_the_input_it_is_tried_once_and_every_answer_kept(debconf: Debconf) -> None:
+    """As with Ansible or cron, where debconf falls back to a teletype without anybody at it."""
+    existing_database(debconf)
+    debconf.command_ends_with(3, found=MISSING)
+    for attempts in (1, 2):
+        assert debconf.configure(DEBIAN_FRONTEND="teletype").returncode == 3
+        assert len(debconf.attempts) == attempts
+    debconf.command_ends_with(0)
+    assert debconf.configure(DEBIAN_FRONTEND="teletype").returncode == 0
+    assert debconf.given["DATABASE"] == "existing"
+    assert debconf.given["PG_HOST"] == "db1"
+    assert debconf.given["PG_PASS"] == "secret"
+
+
+def test_at_the_end_of_the_input_a_first_installation_changes_nothing(debconf: Debconf) -> None:
+    debconf.install_command()
+    assert debconf.configure(DEBIAN_FRONTEND="teletype").returncode == 0
+    assert debconf.given["DATABASE"] == "later"
+
+
 def test_an_administrator_can_log_in_once(debconf: Debconf) -> None:
     existing_database(debconf)
     debconf.command_ends_with(3, 0, found=MISSING)

@@ -41,7 +41,9 @@ def test_an_answer_is_asked_after_what_it_needs_which_can_be_so() -> None:
 def test_a_choice_has_choices_with_the_default_among_them_and_nothing_else_has() -> None:
     for answer in ANSWERS:
         assert bool(answer.choices) == (answer.kind is Kind.CHOICE), answer.key
-        assert not answer.choices or answer.default in answer.choices, answer.key
+        # At DATABASE no value tells that nobody was there to choose: see debian/*.config.
+        if answer.key != "DATABASE":
+            assert not answer.choices or answer.default in answer.choices, answer.key
 
 
 def test_the_maintainer_scripts_know_a_secret_by_its_name() -> None:
