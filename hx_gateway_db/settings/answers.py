@@ -8,7 +8,6 @@ from typing import TypeVar
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
-from hx_gateway_db.settings.urls import readable_url
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
@@ -159,6 +158,8 @@ def _check_is_host(key: str, value: str) -> None:
     """Raise InvalidSettings, with what to write, for what is more than a host."""
     kind = key.partition("_")[0]
     if "://" in value:
+        from hx_gateway_db.settings.urls import readable_url  # for a mistake only
+
         parts = dict(readable_url(value, kind))
         secret = parts.pop(f"{kind}_PASS", None)
         shown = [f"{name}={said(part, most=60)}" for name, part in parts.items()]
