@@ -341,15 +341,16 @@ def test_a_file_of_authorities_is_not_read_without_an_end(siege: Siege, authorit
     start_redis_with_tls(siege.machine)
     copy = ["install", "-m", "644", "/etc/ssl/certs/ssl-cert-snakeoil.pem", str(AUTHORITY)]
     siege.machine.run(copy)
-    wire(siege, pg_sslmode="verify-ca", pg_sslrootcert=str(AUTHORITY))
+    wire(siege)
     siege.take_the_gateway()
     siege.as_user(GATEWAY_USER, f"cd {BASE}; rm ca.pem; {AUTHORITIES[authority]}")
-    by_redis = TLS_REDIS.replace(f"{CERTIFICATES}/authority.pem", str(AUTHORITY))
-    siege.root(f"{COMMAND} check --answers -", 60, answers=by_redis)
+    by_both = TLS_REDIS.replace(f"{CERTIFICATES}/authority.pem", str(AUTHORITY))
+    by_both += f"PG_SSLMODE=verify-full\nPG_SSLROOTCERT={AUTHORITY}\n"
+    siege.root(f"{COMMAND} check --answers -", 60, answers=by_both)
     siege.root(f"{COMMAND} verify", 60)
     siege.root(f"{COMMAND} status", 30)
-    siege.root(f"{COMMAND} provision --answers -", 90, answers=ADMINISTRATOR)
-    siege.root(f"{COMMAND} apply --anyway --answers -", 240, answers="DISABLE_ADMIN_UI=false\n")
+    siege.root(f"{COMMAND} provision --answers -", 90, answers=by_both + ADMINISTRATOR)
+    siege.root(f"{COMMAND} apply --answers -", 240, answers=by_both)
     siege.root(REMOVE, 300, statuses=[0])
     siege.expect_package("config-files")
 
