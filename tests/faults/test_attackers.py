@@ -30,8 +30,7 @@ PURGE = f"apt-get purge --yes {COMMAND}"
 PASSWORD = "password-of-the-database"
 
 
-# On which release a sample is, every day the same.
-SAMPLE_RELEASE = "bookworm"
+pytestmark = pytest.mark.sample_release("bookworm")
 in_full = pytest.mark.skipif(not all_faults(), reason="one of 'make faults'")
 
 

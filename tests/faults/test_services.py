@@ -27,6 +27,8 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import BASE, CONFIG_YAML, Machine
 
+pytestmark = pytest.mark.sample_release("bookworm")
+
 LITELLM, WRAPPER = UNITS
 PASSWORD = "pass of before"
 STATE = "/var/lib/hx-gateway-db"

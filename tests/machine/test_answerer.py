@@ -20,7 +20,7 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import MASTER_KEY, Machine
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("bookworm")
 
 LITELLM, WRAPPER = UNITS
 PORTS = {LITELLM: 4000, WRAPPER: 4010}

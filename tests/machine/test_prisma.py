@@ -15,7 +15,7 @@ import pytest
 from tests.machine.installation import DROP_INS, GATEWAY_ENV, make_database, new_key
 from tests.machine.machine import BASE, LITELLM_UNIT, LITELLM_URL, Machine
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("trixie")
 
 GATEWAY = BASE / "gateway"
 PREPARATIONS = "/var/lib/hx-gateway-db-prisma"

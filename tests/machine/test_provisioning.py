@@ -16,7 +16,7 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import Machine
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("bookworm")
 
 DROP_IN = "/etc/systemd/system/redis-server.service.d/hx-gateway-db.conf"
 
