@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
+import pytest
+
 _Item = TypeVar("_Item")
 # The same commit is tested with the same sample on every day; any number does.
 _SEED = 1
@@ -44,6 +46,9 @@ COUNTS = tuple(field.name for field in fields(Tally))
 def all_faults() -> bool:
     """Whether this is the full run (`make faults`) rather than a sample of it."""
     return os.environ.get("HX_FAULTS") == "all"
+
+
+in_full = pytest.mark.skipif(not all_faults(), reason="one of 'make faults'")
 
 
 def seed() -> int:

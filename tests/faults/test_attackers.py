@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.siege import COMMAND, GATEWAY_USER, ORDINARY_USER, VENV, Siege
-from tests.faults.tally import Tally, all_faults, chosen
+from tests.faults.tally import Tally, chosen, in_full
 from tests.faults.tls_redis import TLS_REDIS, start_redis_with_tls
 from tests.machine import strangers
 from tests.machine.installation import (
@@ -31,7 +31,6 @@ PASSWORD = "password-of-the-database"
 
 
 pytestmark = pytest.mark.sample_release("bookworm")
-in_full = pytest.mark.skipif(not all_faults(), reason="one of 'make faults'")
 
 
 @pytest.fixture
