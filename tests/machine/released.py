@@ -26,7 +26,7 @@ def build_released(version: str, folder: Path) -> Path:
     except (FileNotFoundError, subprocess.CalledProcessError):
         raise NoHistory(
             f"The history of this checkout does not have {version} (commit {commit[:7]}):"
-            " 'git fetch --unshallow' gets it."
+            " in a shallow clone, 'git fetch --unshallow' gets it."
         ) from None
     source = folder / f"hx-gateway-db-{version}"
     source.mkdir(parents=True)
