@@ -54,9 +54,10 @@ test: root packages ## All tests, those on booted machines last (as root)
 	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 3 --dist loadgroup --durations 10 \
 	    tests/package tests/machine tests/faults
 
-faults: root packages $(VENV)/ready ## Inject every fault there is, and count the harm (as root; an hour)
+faults: root packages $(VENV)/ready ## All tests on both releases with every fault there is, and count the harm (as root; hours)
 	$(MAKE) deb
-	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup tests/faults
+	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup \
+	    tests/package tests/machine tests/faults
 
 bench: root packages $(VENV)/ready ## Measure beside peers, and print the table (as root)
 	$(MAKE) deb

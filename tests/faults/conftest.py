@@ -1,23 +1,21 @@
 """Fixtures for the fault injections, and the line that they end with."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.faults.tally import COUNTS, Tally, all_faults, seed
-from tests.machine import conftest as machines
 from tests.machine.conftest import (
     cold_machine,
     deb,
     image,
     machine,
     pytest_collection_modifyitems,
+    pytest_generate_tests,
     release,
     shared_machine,
 )
-from tests.machine.image import RELEASES
 
 __all__ = [
     "cold_machine",
@@ -25,22 +23,10 @@ __all__ = [
     "image",
     "machine",
     "pytest_collection_modifyitems",
+    "pytest_generate_tests",
     "release",
     "shared_machine",
 ]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A full run is on every release; a sample on one for each module, tomorrow on the other.
-
-    A module that sets SAMPLE_RELEASE has a sample that is the same every day, also in this.
-    """
-    if all_faults() or "HX_RELEASES" in os.environ:
-        machines.pytest_generate_tests(metafunc)
-    elif "release" in metafunc.fixturenames:
-        drawn = RELEASES[(seed() + len(metafunc.module.__name__)) % len(RELEASES)]
-        chosen = getattr(metafunc.module, "SAMPLE_RELEASE", drawn)
-        metafunc.parametrize("release", [chosen], indirect=True, scope="session")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.siege import COMMAND, GATEWAY_USER, ORDINARY_USER, VENV, Siege
-from tests.faults.tally import Tally, all_faults, chosen
+from tests.faults.tally import Tally, chosen, in_full
 from tests.faults.tls_redis import TLS_REDIS, start_redis_with_tls
 from tests.machine import strangers
 from tests.machine.installation import (
@@ -30,9 +30,7 @@ PURGE = f"apt-get purge --yes {COMMAND}"
 PASSWORD = "password-of-the-database"
 
 
-# On which release a sample is, every day the same.
-SAMPLE_RELEASE = "bookworm"
-in_full = pytest.mark.skipif(not all_faults(), reason="one of 'make faults'")
+pytestmark = pytest.mark.sample_release("bookworm")
 
 
 @pytest.fixture

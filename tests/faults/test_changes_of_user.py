@@ -15,7 +15,7 @@ from tests.faults.tls_redis import TLS_REDIS, start_redis_with_tls
 from tests.machine.installation import preseed
 from tests.machine.machine import Machine
 
-SAMPLE_RELEASE = "trixie"
+pytestmark = pytest.mark.sample_release("trixie")
 TRACE = "/run/traced"
 CALLS = "setsid,setuid,setreuid,setresuid,setgroups,execve,ioctl"
 STRACE = (

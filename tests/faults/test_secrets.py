@@ -40,6 +40,8 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import Machine
 
+pytestmark = pytest.mark.sample_release("trixie")
+
 LITELLM, WRAPPER = UNITS
 STATE = "/var/lib/hx-gateway-db"
 JOURNAL = f"{STATE}/journal"

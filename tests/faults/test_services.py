@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.tally import Tally, sample
+from tests.faults.tally import Tally, chosen, in_full
 from tests.machine.installation import (
     DROP_INS,
     GATEWAY_ENV,
@@ -24,8 +24,11 @@ from tests.machine.installation import (
     make_database,
     no_connected_db,
     preseed,
+    stopped,
 )
 from tests.machine.machine import BASE, CONFIG_YAML, Machine
+
+pytestmark = pytest.mark.sample_release("bookworm")
 
 LITELLM, WRAPPER = UNITS
 PASSWORD = "pass of before"
@@ -120,22 +123,23 @@ def drop_in(unit: str) -> str:
     return f"/etc/systemd/system/{unit}.d/99-fault.conf"
 
 
-SERVICE_FAULTS = [
-    (LITELLM, "exits", "ended while it was starting"),
-    (LITELLM, "has no database", "has lost its database"),
-    (LITELLM, "ends late", "came up and ended"),
-    (LITELLM, "hangs", "was not ready after"),
-    (LITELLM, "says 500 to everything", "was not ready after"),
-    (WRAPPER, "exits", "ended while it was starting"),
-    (WRAPPER, "ends late", "came up and ended"),
-    (WRAPPER, "hangs", "was not ready after"),
-]
+SERVICE_FAULTS = {
+    "LiteLLM exits": (LITELLM, "exits", "ended while it was starting"),
+    "LiteLLM has no database": (LITELLM, "has no database", "has lost its database"),
+    "LiteLLM ends late": (LITELLM, "ends late", "came up and ended"),
+    "LiteLLM hangs": (LITELLM, "hangs", "was not ready after"),
+    "LiteLLM says 500": (LITELLM, "says 500 to everything", "was not ready after"),
+    "the wrapper exits": (WRAPPER, "exits", "ended while it was starting"),
+    "the wrapper ends late": (WRAPPER, "ends late", "came up and ended"),
+    "the wrapper hangs": (WRAPPER, "hangs", "was not ready after"),
+}
 
 
-@pytest.mark.parametrize(("unit", "fault", "reason"), sample(SERVICE_FAULTS, 3))
+@pytest.mark.parametrize("what", chosen(SERVICE_FAULTS, "LiteLLM ends late", "the wrapper exits"))
 def test_a_service_that_fails_with_the_new_settings_gets_the_old_ones_back(
-    failing: Machine, unit: str, fault: str, reason: str
+    failing: Machine, what: str
 ) -> None:
+    unit, fault, reason = SERVICE_FAULTS[what]
     break_with(failing, unit, fault)
     done = failing.run(["python3", "-Ic", IMPATIENT], check=False, timeout=400)
     said = without_secrets(done.stdout + done.stderr)
@@ -277,23 +281,33 @@ def test_a_killed_apply_is_undone_by_the_next_run(machine: Machine) -> None:
     assert "as it was before" in machine.run(["hx-gateway-db", "recover"]).stdout
 
 
-def test_an_install_that_is_interrupted_or_dies_leaves_the_gateway_of_before(
-    shared_machine: Machine, key: str, deb: Path, tally: Tally
-) -> None:
-    """The last one here: it takes the package away and installs it again."""
-    machine = shared_machine
-    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
-    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
-    machine.put(deb, "/root/hx.deb")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
+# The last ones here: they take the package away and install it again.
 
+
+@pytest.fixture
+def purged(shared_machine: Machine, key: str, deb: Path) -> Machine:
+    """A gateway without its database, and what the package needs to be installed again."""
+    with stopped(shared_machine):
+        shared_machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
+    preseed(shared_machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+    shared_machine.put(deb, "/root/hx.deb")
+    return shared_machine
+
+
+@in_full
+def test_ctrl_c_in_apt_waits_for_the_installation_to_end(purged: Machine, tally: Tally) -> None:
     tally.injected += 1
-    # apt keeps a Ctrl-C to itself until dpkg has finished.
-    said = interrupted_in_the_restart(machine, "apt-get install --yes /root/hx.deb")
+    # apt keeps it to itself until dpkg has finished.
+    said = interrupted_in_the_restart(purged, "apt-get install --yes /root/hx.deb")
     assert "Operation was interrupted" in said
-    assert_a_virtual_key_works(machine)
-    machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
-    preseed(machine, existing(PASSWORD, redis="true", redis_host="127.0.0.1"))
+    assert_a_virtual_key_works(purged)
+
+
+def test_an_install_that_is_interrupted_or_dies_leaves_the_gateway_of_before(
+    purged: Machine, key: str, tally: Tally
+) -> None:
+    machine = purged
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
 
     tally.injected += 1
     said = interrupted_in_the_restart(machine, "dpkg --install /root/hx.deb")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from types import FrameType
 
 import pytest
 
+from tests.faults.tally import all_faults
 from tests.machine.image import RELEASES, build_image
 from tests.machine.machine import Machine
 
@@ -29,14 +29,14 @@ def pytest_configure() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for `release` on every release, or on those HX_RELEASES names.
 
-    A module that sets ONE_RELEASE_A_DAY is long, and about servers and LiteLLM more than about
-    Debian: without HX_RELEASES it is run on one, tomorrow on the other.
+    What is marked `sample_release` is long, and about servers and LiteLLM more than about Debian:
+    it is run on the one that it names, but in a full run.
     """
     if "release" in metafunc.fixturenames:
         chosen = os.environ.get("HX_RELEASES", " ".join(RELEASES)).replace(",", " ").split()
-        if "HX_RELEASES" not in os.environ and hasattr(metafunc.module, "ONE_RELEASE_A_DAY"):
-            day = date.today().toordinal() + len(metafunc.module.__name__)
-            chosen = [RELEASES[day % len(RELEASES)]]
+        mark = metafunc.definition.get_closest_marker("sample_release")
+        if mark and "HX_RELEASES" not in os.environ and not all_faults():
+            chosen = [mark.args[0]]
         metafunc.parametrize("release", chosen, indirect=True, scope="session")
 
 

@@ -1,6 +1,7 @@
 """What the stories do again and again on a machine: preseed, install, use a virtual key."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, Machine, Response
@@ -46,6 +47,15 @@ def reconfigure(machine: Machine, *, check: bool = True) -> str:
     )
     assert check or done.returncode != 0
     return done.stdout + done.stderr
+
+
+@contextmanager
+def stopped(machine: Machine) -> Iterator[None]:
+    """Both units are stopped in here, so that an install or a purge has to wait for neither."""
+    machine.run(["systemctl", "stop", *UNITS])
+    yield
+    machine.run(["systemctl", "start", *UNITS])
+    machine.wait_for_gateway()
 
 
 def main_pids(machine: Machine) -> list[int]:

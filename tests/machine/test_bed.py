@@ -23,7 +23,7 @@ from tests.machine.machine import (
     Response,
 )
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("bookworm")
 
 CHAT = "/v1/chat/completions"
 PASSWORD = "p@ss:w/%#?&+ ä;$\\\"'"

@@ -16,7 +16,7 @@ import pytest
 from tests.machine.installation import GATEWAY_ENV, make_database, new_key, no_connected_db
 from tests.machine.machine import BASE, CONFIG_YAML, LITELLM_URL, MASTER_KEY, Machine, Response
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("trixie")
 
 PASSWORD = "first p@ss"
 SITE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/10-prisma.conf"

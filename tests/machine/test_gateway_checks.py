@@ -13,7 +13,7 @@ import pytest
 from tests.machine.installation import GATEWAY_ENV
 from tests.machine.machine import BASE, CONFIG_YAML, LITELLM_UNIT, WRAPPER_UNIT, Machine
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("trixie")
 
 VENV = BASE / "gateway/venv"
 PYTHON = VENV / "bin/python3"

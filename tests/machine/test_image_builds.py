@@ -19,6 +19,8 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import Machine
 
+pytestmark = pytest.mark.sample_release("trixie")
+
 PASSWORD = "of the image"
 FINISHES = (
     "Files are written. Nothing was checked or restarted, since systemd does not run here:"

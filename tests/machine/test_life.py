@@ -22,6 +22,9 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import CONFIG_YAML, MASTER_KEY, WRAPPER_URL, Machine
 
+# On the other release, test_upgrade.py tells a life.
+pytestmark = pytest.mark.sample_release("trixie")
+
 FIRST = "first p@ss:w/rd%"
 # Space first and last would be trimmed by debconf-set-selections, not by us.
 PRINTABLE = string.ascii_letters + string.punctuation + " " + string.digits

@@ -30,7 +30,7 @@ from tests.machine.postgres_servers import (
     warning,
 )
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("trixie")
 
 NAMED = "PostgreSQL at db.hx.test:5432"
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "

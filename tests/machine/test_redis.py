@@ -33,7 +33,7 @@ from tests.machine.redis_servers import (
 )
 from tests.machine.strangers import BUSY, ELSEWHERE, FULL, SILENT, SSH, TRICKLING, WEB
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("bookworm")
 
 PASSWORD = "pa ss:w/%#?&+ä;$\\\"'@€"
 

@@ -13,7 +13,7 @@ import pytest
 from tests.machine.installation import UNITS, existing, make_database, preseed
 from tests.machine.machine import CONFIG_YAML, LITELLM_URL, MASTER_KEY, Machine
 
-ONE_RELEASE_A_DAY = True
+pytestmark = pytest.mark.sample_release("bookworm")
 
 LITELLM, WRAPPER = UNITS
 PASSWORD = "correct horse"

@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.machine.machine import Machine
+
+pytestmark = pytest.mark.sample_release("trixie")
 
 
 def test_autopkgtest_passes(tools: Machine, deb: Path) -> None:

@@ -13,6 +13,8 @@ from tests.machine.machine import WRAPPER_URL, Machine
 from tests.package.dpkg import Dpkg
 from tests.package.tools_image import build_tools_image
 
+pytestmark = pytest.mark.sample_release("bookworm")
+
 STAND_IN = Path(__file__).resolve().parents[2] / "debian/tests"
 RIVAL = {"Conflicts": "hx-gateway-db", "Replaces": "hx-gateway-db"}
 

@@ -14,6 +14,8 @@ from tests.machine.installation import DROP_INS, GATEWAY_ENV, existing, preseed
 from tests.machine.machine import CONFIG_YAML, Machine
 from tests.package.dpkg import Dpkg
 
+pytestmark = pytest.mark.sample_release("trixie")
+
 PASSWORD = "a p@ssword"
 WIRED = (GATEWAY_ENV, str(CONFIG_YAML), *DROP_INS)
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.tally import all_faults
 from tests.machine.installation import raised_version
 from tests.package.tools_image import build_bare_image
 
 
 @pytest.fixture
 def archive(deb: Path, tmp_path: Path) -> Path:
-    """An archive that has the release before this one.
+    """An archive that has an earlier version: this one with a lower version number.
 
-    Nothing was released yet: it is this one with a lower version number.
+    What 0.1.0 has left on a host, tests/machine/test_upgrade.py has this one take over.
     """
     folder = tmp_path / "archive"
     folder.mkdir()
@@ -29,7 +30,8 @@ def test_installation_upgrade_removal_and_purge_leave_nothing_and_change_nothing
     release: str, deb: Path, archive: Path
 ) -> None:
     known = ["--bindmount", str(archive), "--extra-repo", f"deb [trusted=yes] file://{archive} ./"]
-    for options in ([], ["--install-remove-install"]):
+    ways = {"bookworm": [], "trixie": ["--install-remove-install"]}
+    for options in ways.values() if all_faults() else (ways[release],):
         said = piuparts(release, deb, *known, *options)
         assert "PASS: Installation and purging test." in said
         assert "PASS: Installation, upgrade and purging tests." in said

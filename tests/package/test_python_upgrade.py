@@ -13,6 +13,8 @@ from tests.machine.installation import DROP_INS, GATEWAY_ENV, existing, preseed
 from tests.machine.machine import CONFIG_YAML, Machine
 from tests.package.dpkg import Dpkg
 
+pytestmark = pytest.mark.sample_release("trixie")
+
 WIRED = (GATEWAY_ENV, str(CONFIG_YAML), *DROP_INS)
 # Makes a package file of what is installed as "$1", with a higher version, and damages it by the
 # command "$2", which runs in the folder of its files.

@@ -18,6 +18,8 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import CONFIG_YAML, Machine
 
+pytestmark = pytest.mark.sample_release("bookworm")
+
 PASSWORD = r"a \n b  %s"
 OURS = ("/var/lib/hx-gateway-db", "/usr/lib/python3/dist-packages/hx_gateway_db", *DROP_INS)
 

@@ -1,4 +1,7 @@
-"""Settings for hypothesis (how fast the machine is proves nothing), and a gateway of the test."""
+"""Settings for hypothesis, and a gateway of the test.
+
+How fast the machine is proves nothing, and the same commit is tested with the same on every day.
+"""
 
 import os
 from pathlib import Path
@@ -15,7 +18,9 @@ from tests.unit.tree import root, run
 
 __all__ = ["root", "run"]
 
-settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("steady")
 
 
