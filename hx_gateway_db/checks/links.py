@@ -11,7 +11,7 @@ from hx_gateway_db.checks.units import check_service
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, proof, sentences
 from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
-from hx_gateway_db.host.config_yaml import FLAGS
+from hx_gateway_db.host.config_yaml import CACHE, FLAGS, RATE_LIMIT
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
 from hx_gateway_db.settings.values import address
@@ -21,6 +21,7 @@ from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
 SPEND = NAME
 LIMIT = "litellm.limit"
 UI = "litellm.ui"
+_CACHE, _RATE_LIMIT = ".".join(CACHE), ".".join(RATE_LIMIT)
 _SPEND_LOGS_OFF = FLAGS[0]
 _BATCH = ("general_settings", "proxy_batch_write_at")
 
@@ -90,6 +91,8 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     if settings is None or settings.cache is None or settings.redis is None:
         return Subject(sentences.CACHE, "").skipped("the cache is off")
     assert chain.master is not None, "it made the key"
+    if _CACHE in chain.host.lost:
+        return _lost(sentences.CACHE, _CACHE, "LiteLLM then keeps no reply")
     where = f"Redis at {address(settings.redis.host, settings.redis.port)}"
     try:
         http.check_cache(chain.master, settings.redis)
@@ -106,6 +109,13 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     )
 
 
+def _lost(name: str, key: str, why: str) -> Finding:
+    """A key that we left in config.yaml is gone: only an apply writes it again."""
+    return Subject(name, "config.yaml").failed(
+        f"{key} is not in config.yaml any more", why, "run 'hx-gateway-db apply'"
+    )
+
+
 def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
     """The default limit that LiteLLM gives a new key, and whether it is the one that was asked."""
     settings = chain.host.settings
@@ -114,6 +124,8 @@ def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
     what = f"a new key may make {requests} a minute"
     if settings is None or settings.cache is None:
         return Subject(LIMIT, "").found(Level.SKIPPED if limit is None else Level.OK, what)
+    if _RATE_LIMIT in chain.host.lost:
+        return _lost(LIMIT, _RATE_LIMIT, what)
     if limit == settings.cache.rate_limit:
         return Subject(LIMIT, "").ok(what)
     return Subject(LIMIT, "config.yaml").warning(

@@ -35,8 +35,13 @@ def status(host: Host) -> Iterator[Fact]:
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
-        yield Fact("cache and rate limit", limit)
+        yield Fact(
+            "cache and rate limit", f"{limit}{', but for what is lost' if host.lost else ''}"
+        )
         yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
+    if host.lost:
+        lost = ", ".join(host.lost)
+        yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
     if not host.layout.live or not units.available():
         finish = "; 'hx-gateway-db apply' on the live host finishes"
         left = finish if host.wired and host.state and host.state.restart else ""

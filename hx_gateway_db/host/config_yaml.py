@@ -149,6 +149,12 @@ def overriding_variables(text: bytes, names: Collection[str]) -> list[str]:
     return [name for name in names if name in values and values[name] != f"{REFERENCE}{name}"]
 
 
+def lost(text: bytes, present: Present) -> tuple[str, ...]:
+    """The names of keys that we left in the text and that are not in it any more."""
+    found = _found(text)
+    return tuple(_name(path) for path in _left(found, present) if found[path] is None)
+
+
 def overrides_cache(text: bytes) -> bool:
     """Whether `cache_params.url` would defeat gateway.env's REDIS_URL."""
     return _found(text)[CACHE_URL] not in (None, f"{REFERENCE}REDIS_URL")

@@ -130,6 +130,20 @@ class Host:
         return tracked(self.answers, environment_files.values(text))
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """The keys that we left in config.yaml and that are gone, as after it was rendered anew."""
+        from hx_gateway_db.host import config_yaml
+
+        image = self.files[self.layout.config_yaml]
+        if image is None:
+            return ()
+        present = config_yaml.Present(self.origin, self.wired, self.redis_use)
+        try:
+            return config_yaml.lost(image.content, present)
+        except Refused:
+            return ()
+
+    @property
     def edited(self) -> tuple[str, ...]:
         """The answers whose values somebody has edited since we wrote them."""
         return tuple(key for key in self.left.edited(self.values) if key in KEYS)

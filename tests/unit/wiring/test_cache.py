@@ -115,3 +115,24 @@ def test_a_cache_that_was_added_since_survives_a_purge_after_another_run(
     run("rollback")
     pristine = root / "var/lib/hx-gateway-db/config.yaml.pristine"
     assert pristine.read_text() == ORIGINAL + "litellm_settings:\n  cache: true\n"
+
+
+def test_a_config_yaml_that_was_rendered_anew_is_no_cache_that_is_on(root: Path, run: Run) -> None:
+    run("apply", answers=CACHE_ON)
+    assert "lost" not in run("status")[1]
+    (root / CONFIG).write_text(ORIGINAL)
+    shown = " ".join(run("status")[1].split())
+    assert "on, 60 requests/min, but for what is lost" in shown
+    assert "litellm_settings.cache, litellm_settings.cache_params.type" in shown
+    assert "in config.yaml: 'hx-gateway-db apply' writes that again" in shown
+    run("apply")
+    assert "lost" not in run("status")[1]
+    assert "  cache: true\n" in (root / CONFIG).read_text()
+
+
+def test_keys_of_a_host_that_we_have_not_wired_are_not_lost(root: Path, run: Run) -> None:
+    assert "lost" not in run("status")[1]
+    run("apply", answers=CACHE_ON)
+    run("rollback")
+    (root / CONFIG).write_text(ORIGINAL)
+    assert "lost" not in run("status")[1]
