@@ -41,7 +41,7 @@ def inspect(
     LiteLLM's unit is about to get for a prepared client.
     """
     looks: dict[str, Callable[[], Inspection]] = {
-        "postgres": lambda: _postgres(settings),
+        "postgres": lambda: _postgres(settings, host),
         "redis": lambda: _redis(settings),
         "files": lambda: Inspection((files,)),
         "gateway": lambda: _gateway(host, settings, prisma),
@@ -81,10 +81,11 @@ def _unanswered(name: str) -> Finding:
     return Subject(name, name).failed(what, cure="see what hangs there, then try again")
 
 
-def _postgres(settings: Settings) -> Inspection:
+def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
+    from hx_gateway_db.checks.pool import pool_of
     from hx_gateway_db.postgres.check import inspect_postgres
 
-    found = inspect_postgres(settings.postgres)
+    found = inspect_postgres(settings.postgres, pool_of(host))
     return Inspection(found.findings, found.pooled)
 
 

@@ -28,11 +28,12 @@ RATE_LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
 MASTER_KEY = ("general_settings", "master_key")
 DATABASE_URL = ("general_settings", "database_url")
 CACHE_URL = ("litellm_settings", "cache_params", "url")
+POOL = ("general_settings", "database_connection_pool_limit")
 ENVIRONMENT = ("environment_variables",)
 # LiteLLM reads a value that begins so from its environment.
 REFERENCE = "os.environ/"
 _OURS = (*FLAGS, BUFFER, CACHE, TYPE, NAMESPACE, MODE, RATE_LIMIT)
-_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, ENVIRONMENT)
+_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, POOL, ENVIRONMENT)
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,12 @@ def lost(text: bytes, present: Present) -> tuple[str, ...]:
     """The names of keys that we left in the text and that are not in it any more."""
     found = _found(text)
     return tuple(_name(path) for path in _left(found, present) if found[path] is None)
+
+
+def pool_limit(text: bytes) -> int | None:
+    """How many connections a worker of LiteLLM may open; None: as many as it does by itself."""
+    value = _found(text)[POOL]
+    return value if type(value) is int and value > 0 else None
 
 
 def overrides_cache(text: bytes) -> bool:

@@ -20,6 +20,7 @@ from hx_gateway_db.findings import Cure, Finding, failures
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.authentication import LoginFailed
 from hx_gateway_db.postgres.check import inspect_postgres
+from hx_gateway_db.postgres.facts import Pool
 from hx_gateway_db.postgres.guest_superuser import SUPERUSER, no_server
 from hx_gateway_db.postgres.login import Connection, explained, login
 from hx_gateway_db.postgres.reach import Reached, reach
@@ -131,7 +132,7 @@ def _cured_by_an_administrator(postgres: Postgres) -> bool:
     """Whether the login fails for what an administrator can change: password, role, its rights."""
     return any(
         finding.name == errors.LOGIN and finding.by is Cure.POSTGRES_ADMINISTRATOR
-        for finding in failures(inspect_postgres(postgres).findings)
+        for finding in failures(inspect_postgres(postgres, Pool()).findings)
     )
 
 

@@ -10,7 +10,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.authentication import LoginFailed
-from hx_gateway_db.postgres.facts import Facts, findings
+from hx_gateway_db.postgres.facts import Facts, Pool, findings
 from hx_gateway_db.postgres.login import Connection, explained, login
 from hx_gateway_db.postgres.questions import ask
 from hx_gateway_db.postgres.reach import Reached, reach
@@ -41,7 +41,7 @@ class PostgresInspection:
     pooled: bool
 
 
-def inspect_postgres(postgres: Postgres) -> PostgresInspection:
+def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
     """Go the way that LiteLLM will go, and look at all it will need, within 8 s.
 
     The way ends at the first step that fails: what comes after it is not among the findings. What
@@ -58,7 +58,7 @@ def inspect_postgres(postgres: Postgres) -> PostgresInspection:
     found += steps
     if facts is None:
         return PostgresInspection(tuple(found), pooled=False)
-    found += findings(postgres, facts, datetime.now(UTC))
+    found += findings(postgres, facts, datetime.now(UTC), pool)
     return PostgresInspection(tuple(found), facts.pooled)
 
 

@@ -10,7 +10,6 @@ from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres
 
 # LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
-_POOL = 10
 OLDEST = 90600
 _CLOCK_SECONDS = 60
 _EXPIRY_DAYS = 14
@@ -30,6 +29,28 @@ _SUPPORTED_UNTIL = {
     18: date(2030, 11, 14),
 }
 _ADMINISTRATOR = Cure.POSTGRES_ADMINISTRATOR
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The connections that each of a gateway's workers may open.
+
+    LiteLLM writes them over a connection_limit in DATABASE_URL; unset they are 10.
+    """
+
+    each: int = 10
+    workers: int = 1
+
+    @property
+    def whole(self) -> int:
+        return self.each * self.workers
+
+    @property
+    def shown(self) -> str:
+        """As a sentence names it."""
+        if self.workers == 1:
+            return f"a pool of {self.each}"
+        return f"{self.workers} workers and a pool of {self.each} each"
 
 
 @dataclass(frozen=True)
@@ -75,8 +96,8 @@ class Facts:
     slots: Slots | None = None
 
 
-def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Finding]:
-    """What the facts mean, each a finding."""
+def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Iterator[Finding]:
+    """What the facts mean for a gateway with such a pool, each a finding."""
     yield _version(postgres, facts, now)
     if facts.version < OLDEST:
         return
@@ -86,7 +107,7 @@ def findings(postgres: Postgres, facts: Facts, now: datetime) -> Iterator[Findin
     yield _schema(postgres, facts)
     yield _tables(postgres, facts)
     if facts.slots:
-        yield _connections(postgres, facts.slots)
+        yield _connections(postgres, facts.slots, pool)
     yield _clock(postgres, facts)
     yield _password(postgres, facts, now)
 
@@ -213,10 +234,9 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
     return _about(postgres, "tables").ok(what)
 
 
-def _connections(postgres: Postgres, slots: Slots) -> Finding:
-    pool = _pool(postgres)
+def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:
     gateways = 1 + slots.gateways
-    wanted = pool * gateways
+    wanted = pool.whole * gateways
     limits = (
         (slots.server_limit, slots.server, "the server", "raise max_connections there"),
         (
@@ -240,13 +260,14 @@ def _connections(postgres: Postgres, slots: Slots) -> Finding:
     )
     # Of all that is in use, what is not a gateway's stays.
     room = min(limit - (used - slots.ours) for limit, used, _, _ in limited)
-    why = f"{_gateways(gateways)} with a pool of {pool} may open {wanted}"
+    why = f"{_gateways(gateways)} with {pool.shown} may open {wanted}"
     if left < 1:
         what = f"{what} has no connection left for LiteLLM"
         return _about(postgres, "connections").failed(what, why, cure)
     if room < wanted:
         what = f"{what} has room for {room} connections of LiteLLM"
-        cure = f"{cure}, or add connection_limit={max(1, room // gateways)} to DATABASE_URL"
+        each = max(1, room // gateways // pool.workers)
+        cure = f"{cure}, or set general_settings.database_connection_pool_limit to {each}"
         return _about(postgres, "connections").warning(what, why, cure)
     what = f"there is room for {room} connections of LiteLLM; {why}"
     return _about(postgres, "connections").ok(what)
@@ -254,11 +275,6 @@ def _connections(postgres: Postgres, slots: Slots) -> Finding:
 
 def _gateways(number: int) -> str:
     return "one gateway" if number == 1 else f"{number} gateways"
-
-
-def _pool(postgres: Postgres) -> int:
-    limit = dict(postgres.parameters).get("connection_limit", "")
-    return int(limit) if limit.isdecimal() and int(limit) > 0 else _POOL
 
 
 def _clock(postgres: Postgres, facts: Facts) -> Finding:

@@ -24,9 +24,13 @@ class StartedProgram:
     @property
     def port(self) -> int | None:
         """The number behind `--port`, which both LiteLLM and uvicorn know."""
+        return self.number("--port")
+
+    def number(self, option: str) -> int | None:
+        """The number behind `option`, as one word with it or as the next; the last one counts."""
         words = self.arguments
-        pairs = [word.partition("=")[::2] for word in words if word.startswith("--port=")]
-        pairs += [pair for pair in pairwise(words) if pair[0] == "--port"]
+        pairs = [word.partition("=")[::2] for word in words if word.startswith(f"{option}=")]
+        pairs += [pair for pair in pairwise(words) if pair[0] == option]
         numbers = [int(value) for _, value in pairs if _NUMBER.fullmatch(value)]
         return numbers[-1] if numbers else None
 

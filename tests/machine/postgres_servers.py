@@ -49,14 +49,16 @@ import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from hx_gateway_db.postgres import administration, check, script
+from hx_gateway_db.postgres.facts import Pool
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.settings.values import Login, Postgres
 
 def settings_of(values):
+    values = {key: value for key, value in values.items() if key != "pool"}
     return Postgres(**values | {"parameters": tuple(map(tuple, values.get("parameters", ())))})
 
 def inspect(values):
-    inspection = check.inspect_postgres(settings_of(values))
+    inspection = check.inspect_postgres(settings_of(values), Pool(values.get("pool", 10)))
     found = [asdict(finding) | {"level": finding.level.value, "by": finding.by.value,
         "sentence": finding.sentence} for finding in inspection.findings]
     return [found, inspection.pooled]

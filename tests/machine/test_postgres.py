@@ -198,9 +198,10 @@ def test_a_pool_that_is_larger_than_the_role_s_limit_is_a_warning(machine: Machi
     assert warning(machine, user="hx_few") == (
         "the role hx_few has room for 5 connections of LiteLLM (one gateway with a pool of 10 may"
         " open 10): as an administrator run"
-        ' ALTER ROLE "hx_few" CONNECTION LIMIT -1, or add connection_limit=5 to DATABASE_URL.'
+        ' ALTER ROLE "hx_few" CONNECTION LIMIT -1, or set'
+        " general_settings.database_connection_pool_limit to 5."
     )
-    assert warning(machine, user="hx_few", parameters=[["connection_limit", "5"]]) == ""
+    assert warning(machine, user="hx_few", pool=5) == ""
 
 
 def test_other_gateways_pools_count(machine: Machine) -> None:

@@ -31,7 +31,7 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        "max(1, room // gateways)",
+        "each",
     },
     "redis.sentences": {"answers", "its_address"},
     "redis.peer": {"print_it", "redis.port"},

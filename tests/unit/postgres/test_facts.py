@@ -6,22 +6,23 @@ from datetime import UTC, datetime
 import pytest
 
 from hx_gateway_db.findings import Finding, Level
-from hx_gateway_db.postgres.facts import Facts, Slots, findings
+from hx_gateway_db.postgres.facts import Facts, Pool, Slots, findings
 from hx_gateway_db.settings.values import Postgres
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 POSTGRES = Postgres("db1", "hx", "hx", "secret")
+LITELLMS = Pool()
 # A server with room for a hundred, where this check has the only connection.
 FREE = Slots(97, -1, -1, server=1, role=1, database=1, mine=0, ours=1, gateways=0)
 
 
-def one(name: str, facts: Facts, postgres: Postgres = POSTGRES) -> Finding:
-    found = {finding.name: finding for finding in findings(postgres, facts, NOW)}
+def one(name: str, facts: Facts, postgres: Postgres = POSTGRES, pool: Pool = LITELLMS) -> Finding:
+    found = {finding.name: finding for finding in findings(postgres, facts, NOW, pool)}
     return found[f"postgres.{name}"]
 
 
 def test_a_good_database_has_nothing_to_mend() -> None:
-    found = list(findings(POSTGRES, Facts(170002, pooled=False, slots=FREE), NOW))
+    found = list(findings(POSTGRES, Facts(170002, pooled=False, slots=FREE), NOW, LITELLMS))
     assert {finding.level for finding in found} == {Level.OK}
 
 
@@ -41,7 +42,7 @@ def test_a_server_is_as_old_as_its_support(version: int, level: Level, what: str
 
 
 def test_of_a_server_that_is_too_old_no_more_is_said() -> None:
-    assert len(list(findings(POSTGRES, Facts(90500, pooled=False), NOW))) == 1
+    assert len(list(findings(POSTGRES, Facts(90500, pooled=False), NOW, LITELLMS))) == 1
 
 
 @pytest.mark.parametrize(
@@ -63,16 +64,23 @@ def test_the_room_for_all_gateways_pools_counts(slots: Slots, level: Level, what
     assert what in finding.what
 
 
-def test_the_pool_is_the_url_s_connection_limit() -> None:
+def test_the_pool_is_what_litellm_makes_of_it_and_not_what_the_url_says() -> None:
     slots = replace(FREE, server_limit=20, gateways=1)
     facts = Facts(170000, pooled=False, slots=slots)
     assert one("connections", facts).level is Level.OK
-    larger = replace(POSTGRES, parameters=(("connection_limit", "11"),))
-    assert one("connections", facts, larger).cure.endswith("connection_limit=10 to DATABASE_URL")
+    in_the_url = replace(POSTGRES, parameters=(("connection_limit", "99"),))
+    assert one("connections", facts, in_the_url).level is Level.OK
+    larger = one("connections", facts, pool=Pool(11))
+    assert larger.cure.endswith("set general_settings.database_connection_pool_limit to 10")
+    several = one("connections", facts, pool=Pool(10, workers=4))
+    assert "2 gateways with 4 workers and a pool of 10 each may open 80" in several.why
+    assert several.cure.endswith("database_connection_pool_limit to 2")
 
 
 def test_behind_a_pooler_its_connections_are_not_counted() -> None:
-    names = {finding.name for finding in findings(POSTGRES, Facts(170000, pooled=True), NOW)}
+    names = {
+        finding.name for finding in findings(POSTGRES, Facts(170000, pooled=True), NOW, LITELLMS)
+    }
     assert "postgres.connections" not in names
 
 

@@ -16,6 +16,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import failures
 from hx_gateway_db.postgres import administration, check
 from hx_gateway_db.postgres.check import NotUsable
+from hx_gateway_db.postgres.facts import Pool
 from hx_gateway_db.postgres.relay import accepted
 from hx_gateway_db.settings.values import Login
 from tests.fake_postgres import (
@@ -85,7 +86,7 @@ def inspected(script: Script) -> tuple[str, float]:
     """The sentences of what fails, and how long it took."""
     started = time.monotonic()
     with serving(script) as server:
-        found = check.inspect_postgres(server.postgres).findings
+        found = check.inspect_postgres(server.postgres, Pool()).findings
     said = " ".join(finding.sentence for finding in failures(found))
     return said, time.monotonic() - started
 
@@ -189,7 +190,7 @@ def test_names_that_the_server_tells_are_cut_and_made_printable() -> None:
     odd = b"x\x1b[31m$(reboot)\n" + b"y" * 1000
     rights = RIGHTS[:3] + (str(time.time()).encode(), *RIGHTS[4:8], odd, *RIGHTS[9:])
     with serving(answering(BEGUN, SET, rows(b"8", simple=True), rows(*rights))) as server:
-        found = check.inspect_postgres(server.postgres).findings
+        found = check.inspect_postgres(server.postgres, Pool()).findings
     (tables,) = (one for one in found if one.name == "postgres.tables")
     assert "belong to the role x\ufffd[31m$(reboot) yyy" in tables.what
     assert len(tables.what) < 200 and "reboot" not in tables.cure
@@ -287,7 +288,7 @@ def test_who_loses_patience_is_let_go() -> None:
 
     started = time.monotonic()
     with serving(script) as server, pytest.raises(KeyboardInterrupt):
-        check.inspect_postgres(server.postgres)
+        check.inspect_postgres(server.postgres, Pool())
     assert time.monotonic() - started < 2.5
 
 
@@ -297,6 +298,8 @@ def test_the_server_s_greeting_is_what_psycopg_knows() -> None:
     rights = RIGHTS[:3] + (now, *RIGHTS[4:])
     script = answering(BEGUN, SET, rows(b"8", simple=True), rows(*rights), greeting=version)
     with serving(script) as server:
-        found = {one.name: one.what for one in check.inspect_postgres(server.postgres).findings}
+        found = {
+            one.name: one.what for one in check.inspect_postgres(server.postgres, Pool()).findings
+        }
     assert found["postgres.version"].endswith("is version 17.2")
     assert "a pooler (PgBouncer) stands in front" in found["postgres.pooler"]
