@@ -108,6 +108,7 @@ def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Ite
     yield _tables(postgres, facts)
     if facts.slots:
         yield _connections(postgres, facts.slots, pool)
+    yield from _sslmode(postgres)
     yield _clock(postgres, facts)
     yield _password(postgres, facts, now)
 
@@ -275,6 +276,17 @@ def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:
 
 def _gateways(number: int) -> str:
     return "one gateway" if number == 1 else f"{number} gateways"
+
+
+def _sslmode(postgres: Postgres) -> Iterator[Finding]:
+    mode = dict(postgres.parameters).get("sslmode")
+    if mode is not None:
+        yield _about(postgres, "sslmode").warning(
+            f"DATABASE_URL says sslmode={said(mode, most=_LONGEST_NAME)}",
+            "libpq's word, which the Prisma of LiteLLM 1.74 takes for prefer: no certificate is"
+            " checked",
+            "answer PG_SSLMODE=verify-full",
+        )
 
 
 def _clock(postgres: Postgres, facts: Facts) -> Finding:

@@ -77,6 +77,16 @@ def test_the_pool_is_what_litellm_makes_of_it_and_not_what_the_url_says() -> Non
     assert several.cure.endswith("database_connection_pool_limit to 2")
 
 
+def test_a_mode_in_libpq_s_words_is_no_check_of_a_certificate() -> None:
+    by_hand = replace(POSTGRES, parameters=(("sslmode", "verify-full"),))
+    finding = one("sslmode", Facts(170000, pooled=False), by_hand)
+    assert finding.level is Level.WARNING
+    assert finding.what == "DATABASE_URL says sslmode=verify-full"
+    assert finding.cure == "answer PG_SSLMODE=verify-full"
+    names = {each.name for each in findings(POSTGRES, Facts(170000, False), NOW, LITELLMS)}
+    assert "postgres.sslmode" not in names
+
+
 def test_behind_a_pooler_its_connections_are_not_counted() -> None:
     names = {
         finding.name for finding in findings(POSTGRES, Facts(170000, pooled=True), NOW, LITELLMS)
