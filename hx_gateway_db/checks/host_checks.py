@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import overrides, ports
+from hx_gateway_db.checks import configuration, overrides, ports
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
@@ -213,6 +213,14 @@ def _octal(match: re.Match[str]) -> str:
     return chr(int(match[1], 8))
 
 
+def _configuration(ground: _Ground) -> Iterator[Finding]:
+    _live(ground.host)
+    layout = ground.host.layout
+    shown = dict(units.properties(LITELLM_UNIT, configuration.READ))
+    if found := configuration.another(layout.root, layout.config_yaml, shown):
+        yield found
+
+
 def _service_users(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     for unit in UNITS:
@@ -255,6 +263,7 @@ def _live(host: Host) -> None:
 
 
 _CHECKS: Mapping[str, _Check] = {
+    configuration.NAME: _configuration,
     "gateway.prisma-client": _prisma,
     "gateway.ca-file": _ca_files,
     "gateway.config-overrides": _overrides,

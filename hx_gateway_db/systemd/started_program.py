@@ -28,11 +28,18 @@ class StartedProgram:
 
     def number(self, option: str) -> int | None:
         """The number behind `option`, as one word with it or as the next; the last one counts."""
-        words = self.arguments
-        pairs = [word.partition("=")[::2] for word in words if word.startswith(f"{option}=")]
-        pairs += [pair for pair in pairwise(words) if pair[0] == option]
-        numbers = [int(value) for _, value in pairs if _NUMBER.fullmatch(value)]
+        numbers = [int(text) for text in self._values(option) if _NUMBER.fullmatch(text)]
         return numbers[-1] if numbers else None
+
+    def value(self, *options: str) -> str | None:
+        """What stands behind one of `options` (names of the same), the last of them."""
+        found = [text for option in options for text in self._values(option)]
+        return found[-1] if found else None
+
+    def _values(self, option: str) -> list[str]:
+        words = self.arguments
+        joined = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+        return [*joined, *(after for before, after in pairwise(words) if before == option)]
 
 
 def shown(exec_start: str) -> StartedProgram | None:

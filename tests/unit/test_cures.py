@@ -22,6 +22,7 @@ KNOWN = {
     "gateway.answerer": {"unit.removesuffix('.service')"},
     "settings.answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
+    "checks.configuration": {"edited"},
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
     "checks.overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
     "checks.ports": {"unit", "port", "by.ending"},
