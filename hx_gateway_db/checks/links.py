@@ -12,8 +12,10 @@ from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, proof, sentences
 from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.host.config_yaml import CACHE, FLAGS, RATE_LIMIT
+from hx_gateway_db.host.included import last_with, parts
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
+from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import address
 from hx_gateway_db.systemd import units
 from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
@@ -158,9 +160,10 @@ def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float
     settings = chain.host.settings
     assert settings is not None, "the tables were looked at"
     with suppress(YamlRefusal):
-        if lookup(chain.config, _SPEND_LOGS_OFF) is True:
+        part = last_with(parts(chain.host), _SPEND_LOGS_OFF[0])
+        if lookup(part.text, _SPEND_LOGS_OFF) is True:
             return Subject(SPEND, "config.yaml").warning(
-                "general_settings.disable_spend_logs is true in config.yaml",
+                f"general_settings.disable_spend_logs is true in {said(part.path.name)}",
                 "LiteLLM then writes no rows",
                 "set it to false and restart LiteLLM",
             )

@@ -1,13 +1,16 @@
 """What would keep LiteLLM from using the URLs in gateway.env, although it is read."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.host import config_yaml
 from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.host.host import Host
+from hx_gateway_db.host.included import Part, parts
 from hx_gateway_db.layout import UNITS
-from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.values import Settings, redis_use
 from hx_gateway_db.systemd import environment_files, unit_environment, unit_file
 from hx_gateway_db.systemd import units as services
 from hx_gateway_db.systemd.sandbox import Unavailable
@@ -21,30 +24,59 @@ _DECISIVE = {"DATABASE_URL", "DIRECT_URL", "REDIS_URL"}
 
 def findings(host: Host, settings: Settings) -> Iterator[Finding]:
     """One for each thing that overrides; a single one that says that none does."""
-    image = host.files[host.layout.config_yaml]
-    config = image.content if image else b""
     path = host.layout.config_yaml
-    wanted = _wanted(settings)
-    culprits = []
-    if config_yaml.overrides_database(config):
-        culprits.append(("general_settings.database_url", "DATABASE_URL"))
-    if settings.redis and config_yaml.overrides_cache(config):
-        culprits.append(("litellm_settings.cache_params.url", "REDIS_URL"))
+    configuration = parts(host)
+    culprits = [finding for part in configuration for finding in _of_part(part, path, settings)]
     culprits += [
-        (f"environment_variables.{name}", name)
-        for name in config_yaml.overriding_variables(config, ["DIRECT_URL", *wanted])
+        finding for part in configuration[1:] for finding in _replaced(part, path, settings)
     ]
-    for key, name in culprits:
-        what = f"{path} sets {key}"
-        why = f"LiteLLM prefers it to the {name} of gateway.env"
-        cure = f"remove {key} from {path}"
-        yield Subject(_NAME, str(path)).failed(what, why, cure)
+    yield from culprits
     units = [unit for unit in UNITS if host.layout.live and services.available()]
     found = [finding for unit in units for finding in _of_unit(unit, host, settings)]
     yield from found
     if not culprits and not found:
         what = "neither config.yaml nor a unit's drop-in overrides gateway.env"
         yield Subject(_NAME, str(path)).ok(what)
+
+
+def _of_part(part: Part, path: PurePosixPath, settings: Settings) -> Iterator[Finding]:
+    """What in one file of the configuration LiteLLM prefers to gateway.env."""
+    keys = []
+    if config_yaml.overrides_database(part.text):
+        keys.append(("general_settings.database_url", "DATABASE_URL"))
+    if settings.redis and config_yaml.overrides_cache(part.text):
+        keys.append(("litellm_settings.cache_params.url", "REDIS_URL"))
+    names = ["DIRECT_URL", *_wanted(settings)]
+    keys += [
+        (f"environment_variables.{name}", name)
+        for name in config_yaml.overriding_variables(part.text, names)
+    ]
+    where = said(str(part.path))
+    for key, name in keys:
+        what = f"{where} sets {key}"
+        why = f"LiteLLM prefers it to the {name} of gateway.env"
+        cure = f"remove {key} from {path}" if part.path == path else f"remove {key} from that file"
+        yield Subject(_NAME, where).failed(what, why, cure)
+
+
+def _replaced(part: Part, path: PurePosixPath, settings: Settings) -> Iterator[Finding]:
+    """What an included file takes from what we set in config.yaml."""
+    where = said(str(part.path))
+    about = Subject(_NAME, where)
+    if part.problem:
+        what = f"{path} includes {where}, but {part.problem}"
+        yield about.failed(what, "LiteLLM does not start then", "mend or remove that line")
+        return
+    for section, keys in (
+        ("general_settings", config_yaml.off(part.text)),
+        ("litellm_settings", config_yaml.without(part.text, redis_use(settings))),
+    ):
+        if keys and part.has(section):
+            yield about.failed(
+                f"{path} includes {where}, whose {section} take the place of all of its own",
+                f"{' and '.join(keys)} is not as it has to be there",
+                f"move {section} from that file to {path}",
+            )
 
 
 def _wanted(settings: Settings) -> dict[str, str]:

@@ -156,6 +156,19 @@ def lost(text: bytes, present: Present) -> tuple[str, ...]:
     return tuple(_name(path) for path in _left(found, present) if found[path] is None)
 
 
+def off(text: bytes) -> tuple[str, ...]:
+    """The names of our flags that switch off what the database is there for."""
+    found = _found(text)
+    return tuple(_name(path) for path in FLAGS if found[path] is True)
+
+
+def without(text: bytes, use: RedisUse) -> tuple[str, ...]:
+    """The names of the keys for such a use of Redis that are missing or something else there."""
+    found, wanted = _found(text), _values(use, own_cache=False)
+    ours = [path for path in wanted if path[0] == CACHE[0]]
+    return tuple(_name(path) for path in ours if not _same(found, path, wanted))
+
+
 def pool_limit(text: bytes) -> int | None:
     """How many connections a worker of LiteLLM may open; None: as many as it does by itself."""
     value = _found(text)[POOL]

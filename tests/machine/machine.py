@@ -310,7 +310,7 @@ class Machine:
                 raise CommandFailed(f"{what} did not come true within {seconds} s")
             time.sleep(0.2)
 
-    def wait_for_gateway(self, seconds: float = 90) -> None:
+    def wait_for_gateway(self, seconds: float = 240) -> None:
         """Return when LiteLLM and the wrapper both answer; raise CommandFailed otherwise."""
 
         def answering() -> bool:

@@ -24,7 +24,7 @@ KNOWN = {
     "findings": {"self.cure"},
     "checks.configuration": {"edited"},
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
-    "checks.overrides": {"key", "path", "names", "defeat.by", "defeat.file"},
+    "checks.overrides": {"key", "path", "section", "names", "defeat.by", "defeat.file"},
     "checks.ports": {"unit", "port", "by.ending"},
     "postgres.sentences": {"target.address", "file", "trust_it"},
     "postgres.explanations": {

@@ -1,0 +1,106 @@
+"""What LiteLLM prefers to what we have written: keys in config.yaml, and files that it includes."""
+
+from pathlib import Path
+
+import pytest
+
+from hx_gateway_db.checks.overrides import findings
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host.host import read_host
+from tests.unit.tree import CACHE_ON, CONFIG, Run
+
+
+@pytest.fixture
+def wired(root: Path, run: Run) -> Path:
+    run("apply", answers=CACHE_ON)
+    return root
+
+
+def found(root: Path, **included: str) -> list[Finding]:
+    """What is found when config.yaml includes files of these names with these texts."""
+    lines = ["include:\n"]
+    for name, text in included.items():
+        (root / CONFIG).with_name(f"{name}.yaml").write_text(text)
+        lines.append(f"  - {name}.yaml\n")
+    config = root / CONFIG
+    config.write_text(config.read_text() + "".join(lines))
+    host = read_host(root)
+    assert host.settings
+    return list(findings(host, host.settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "cure"),
+    [
+        (
+            "general_settings: {database_url: postgresql://other/db}\n",
+            "more.yaml sets general_settings.database_url",
+            "remove general_settings.database_url from",
+        ),
+        (
+            "general_settings: {master_key: sk-x, disable_spend_logs: true}\n",
+            "more.yaml, whose general_settings take the place of all of its own",
+            "move general_settings from",
+        ),
+        (
+            "litellm_settings: {drop_params: true}\n",
+            "more.yaml, whose litellm_settings take the place of all of its own",
+            "move litellm_settings from",
+        ),
+        (
+            "environment_variables: {REDIS_URL: redis://other}\n",
+            "more.yaml sets environment_variables.REDIS_URL",
+            "remove environment_variables.REDIS_URL from",
+        ),
+    ],
+)
+def test_an_included_section_replaces_the_whole_of_ours(
+    wired: Path, text: str, what: str, cure: str
+) -> None:
+    (finding,) = found(wired, more=text)
+    assert finding.level is Level.FAILED
+    assert what in finding.what and cure in finding.cure
+    assert "other" not in finding.sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model_list: []\n",
+        "general_settings: {master_key: sk-x}\n",
+        "router_settings: {num_retries: 2}\n",
+        "# nothing\n",
+    ],
+)
+def test_an_included_file_that_takes_nothing_of_ours_is_well(wired: Path, text: str) -> None:
+    (finding,) = found(wired, more=text)
+    assert finding.level is Level.OK
+
+
+def test_the_right_keys_in_an_included_section_are_right(wired: Path) -> None:
+    ours = (wired / CONFIG).read_text()
+    text = ours[ours.index("litellm_settings:") :]
+    (finding,) = found(wired, more=text)
+    assert finding.level is Level.OK
+
+
+def test_a_file_that_is_not_there_keeps_litellm_from_starting(wired: Path) -> None:
+    config = wired / CONFIG
+    config.write_text(config.read_text() + "include: [gone.yaml]\n")
+    host = read_host(wired)
+    assert host.settings
+    (finding,) = findings(host, host.settings)
+    assert "gone.yaml, but it is not there" in finding.what
+    assert finding.level is Level.FAILED
+
+
+@pytest.mark.parametrize(
+    "include", ["include: /etc/passwd\n", "include: {a: b}\n", "include: [1]\n"]
+)
+def test_what_is_no_list_of_names_includes_nothing(wired: Path, include: str) -> None:
+    config = wired / CONFIG
+    config.write_text(config.read_text() + include)
+    host = read_host(wired)
+    assert host.settings
+    (finding,) = findings(host, host.settings)
+    assert finding.level is Level.OK
