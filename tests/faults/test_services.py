@@ -77,7 +77,9 @@ def machine(shared_machine: Machine, key: str, tally: Tally) -> Iterator[Machine
     now = files(shared_machine)
     tally.files_torn += sum(now[path] != before[path] for path in before)
     served = chat(shared_machine, key)
-    tally.gateways_down += served.status != 200
+    if served.status != 200:
+        print(f"A chat was answered by {served}")
+        tally.gateways_down += 1
 
 
 def files(machine: Machine) -> dict[str, str]:
