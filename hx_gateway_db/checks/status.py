@@ -56,8 +56,8 @@ def status(host: Host) -> Iterator[Fact]:
 
 
 def _gateway_env(host: Host) -> str:
-    there = host.settings or host.layout.gateway_env in host.distrusted
-    return str(host.layout.gateway_env) if there else "not there"
+    path = host.layout.gateway_env
+    return "not there" if host.files[path] is None else str(path)
 
 
 def _unknown_mode(postgres: Postgres) -> str:

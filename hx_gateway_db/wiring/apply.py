@@ -62,6 +62,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         base = PurePosixPath(given.get("BASE") or settings.base)
         if base != settings.base:
             progress.say(f"{base} is {settings.base} by another name, and that name stays.")
+        if host.problem and not host.distrusted:
+            progress.say(f"{host.problem} What can be read of it is kept.")
         plan = plan_apply(settings, host, moved_from)
         online = outside.live(root)
         # Without systemd no unit can be restarted; that it has to be is remembered already.

@@ -237,9 +237,12 @@ def test_a_database_by_hand_on_several_hosts_keeps_its_name_and_login(
     assert "names several hosts, and LiteLLM can use one only." in err
     assert "PG_HOST is missing" in err and "geheim" not in err
     assert what_the_host_has(run) == {"PG_DB": "litellm", "PG_USER": "llm"}
+    assert f"gateway.env  /{ENV}" in run("status")[1]
     password = "PG_PASS=neu\n" if with_password else ""
     status, _, err = run("apply", answers=f"PG_HOST=h1\n{password}")
     assert status == 0, err
+    assert "names several hosts" in err and "What can be read of it is kept." in err
+    assert "geheim" not in err
     wanted = "neu" if with_password else "geheim"
     assert f"postgresql://llm:{wanted}@h1:5432/litellm" in (root / ENV).read_text()
 
