@@ -27,6 +27,14 @@ from hx_gateway_db.transaction.journal import Journal
 from hx_gateway_db.transaction.replacement import clear_temporary, replace_file
 from hx_gateway_db.transaction.snapshot import FileImage, take_in
 
+# For what root is not let do with a file all the same.
+_CURES = {
+    errno.EBUSY: "it is a mount of its own, as in a container; mount the folder that it is in",
+    errno.EPERM: "it, or its folder, is immutable or append-only; see lsattr, and chattr -i -a",
+    errno.EROFS: "make that file system writable",
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "raise the quota there",
+}
 _TRIES = 10
 _BETWEEN_TRIES = 0.02
 # Another account tool can hold /etc/group's lock.
@@ -101,7 +109,9 @@ class Transaction:
                 _remove_if_empty(self._root, path)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            raise Refused(f"writing failed: {where}{error.strerror}.") from None
+            cure = _CURES.get(error.errno or 0, "")
+            what = f"writing failed: {where}{error.strerror}"
+            raise Refused(what if cure else f"{what}.", cure) from None
 
     def services_begin(self, served: Sequence[str]) -> None:
         """Note in the journal that units are about to be restarted, and which of them answer now.

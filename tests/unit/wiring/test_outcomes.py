@@ -222,6 +222,27 @@ def test_a_disk_that_fails_at_any_file_leaves_all_as_they_were(
     assert not journal(world)
 
 
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.EBUSY, "it is a mount of its own, as in a container; mount the folder that"),
+        (errno.EPERM, "it, or its folder, is immutable or append-only; see lsattr, and chattr"),
+        (errno.EROFS, "make that file system writable"),
+        (errno.ENOSPC, "make room there"),
+    ],
+)
+def test_what_root_is_not_let_do_with_a_file_is_told_with_its_cure(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int, cure: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number), f"/{CONFIG}")
+
+    monkeypatch.setattr(transaction_module, "replace_file", refuse)
+    said = failed(world, applied, Refused)
+    assert f"/{CONFIG}: {os.strerror(number)}: {cure}" in said
+    assert said.endswith(" Everything is as it was.")
+
+
 # Units that are not there, or not running
 
 
