@@ -21,7 +21,7 @@ class Fact:
 
 def status(host: Host) -> Iterator[Fact]:
     """The facts about a host, in the order a person would ask for them. Raises SystemdSilent."""
-    settings = host.settings
+    settings, lost = host.settings, ", ".join(host.lost)
     yield Fact("wired", "yes" if host.wired else "no")
     yield Fact("gateway.env", _gateway_env(host))
     if host.problem:
@@ -35,12 +35,9 @@ def status(host: Host) -> Iterator[Fact]:
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
-        yield Fact(
-            "cache and rate limit", f"{limit}{', but for what is lost' if host.lost else ''}"
-        )
+        yield Fact("cache and rate limit", f"{limit}{', but for what is lost' if lost else ''}")
         yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
-    if host.lost:
-        lost = ", ".join(host.lost)
+    if lost:
         yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
     if not host.layout.live or not units.available():
         finish = "; 'hx-gateway-db apply' on the live host finishes"

@@ -35,7 +35,7 @@ from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.snapshot import FileImage, take
 
 if TYPE_CHECKING:
-    from hx_gateway_db.host.config_yaml import Origin
+    from hx_gateway_db.host.config_yaml import Origin, Present
 
 # config_yaml is loaded where it is needed: the questions wait for "answers", and mostly have none
 # about Redis.
@@ -130,6 +130,14 @@ class Host:
         return tracked(self.answers, environment_files.values(text))
 
     @property
+    def config_present(self) -> "Present":
+        """What is wired in config.yaml already."""
+        from hx_gateway_db.host.config_yaml import Present
+
+        in_force = self.settings is not None and self.settings.transaction_buffer
+        return Present(self.origin, self.wired, self.redis_use, in_force and not self.buffer_ours)
+
+    @property
     def lost(self) -> tuple[str, ...]:
         """The keys that we left in config.yaml and that are gone, as after it was rendered anew."""
         from hx_gateway_db.host import config_yaml
@@ -137,9 +145,8 @@ class Host:
         image = self.files[self.layout.config_yaml]
         if image is None:
             return ()
-        present = config_yaml.Present(self.origin, self.wired, self.redis_use)
         try:
-            return config_yaml.lost(image.content, present)
+            return config_yaml.lost(image.content, self.config_present)
         except Refused:
             return ()
 

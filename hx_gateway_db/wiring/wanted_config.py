@@ -31,7 +31,7 @@ def wired_config(settings: Settings, host: Host) -> tuple[Edit | None, config_ya
             " gateway.env",
             "remove that line first",
         )
-    present = _config_present(host)
+    present = host.config_present
     wired = _edited(host, lambda: config_yaml.wired(image.content, redis_use(settings), present))
     change = FileChange(path, image, FileImage(wired.text, image.metadata))
     if wired.text == image.content and host.origin is not None:
@@ -45,7 +45,7 @@ def unwired_config(host: Host) -> tuple[FileChange | None, config_yaml.Origin | 
     image = host.files[path]
     if image is None:
         return None, None
-    content = _edited(host, lambda: config_yaml.unwired(image.content, _config_present(host)))
+    content = _edited(host, lambda: config_yaml.unwired(image.content, host.config_present))
     change = FileChange(path, image, FileImage(content, image.metadata))
     return change, _origin(host, image.content, content)
 
@@ -56,20 +56,13 @@ def left_config(host: Host) -> FileChange | None:
     image = host.files[path]
     if image is None:
         return None
-    content = _edited(host, lambda: config_yaml.pristine(image.content, _config_present(host)))
+    content = _edited(host, lambda: config_yaml.pristine(image.content, host.config_present))
     return FileChange(path, image, FileImage(content, image.metadata))
 
 
 def _origin(host: Host, before: bytes, after: bytes) -> config_yaml.Origin:
-    pristine = _edited(host, lambda: config_yaml.pristine(before, _config_present(host)))
+    pristine = _edited(host, lambda: config_yaml.pristine(before, host.config_present))
     return config_yaml.Origin(pristine, hashlib.sha256(after).hexdigest())
-
-
-def _config_present(host: Host) -> config_yaml.Present:
-    in_force = host.settings is not None and host.settings.transaction_buffer
-    return config_yaml.Present(
-        host.origin, host.wired, host.redis_use, in_force and not host.buffer_ours
-    )
 
 
 def _edited(host: Host, edit: Callable[[], _Result]) -> _Result:

@@ -17,19 +17,9 @@ from hx_gateway_db.wiring.interruption import (
     only_note_signals,
     raise_on_signals,
 )
+from tests.unit.wiring.conftest import SIGNALS
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    raise_on_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "beside another thread"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from hx_gateway_db.systemd.units import ServiceFailed
 from hx_gateway_db.transaction import transaction as transaction_module
 from hx_gateway_db.transaction.replacement import replace_file
 from hx_gateway_db.wiring.apply import Request, apply
-from hx_gateway_db.wiring.interruption import raise_on_signals
 from hx_gateway_db.wiring.recover import recover
 from hx_gateway_db.wiring.rollback import rollback
 from tests.unit.tree import ANSWERS, CONFIG, ENV, UNIT_FOLDERS, snapshot
-from tests.unit.wiring.world import ENDS_LATE, EXITS, HANGS, REFUSES, World
+from tests.unit.wiring.conftest import SIGNALS
+from tests.unit.wiring.world import ENDS_LATE, EXITS, HANGS, LONG, REFUSES, SHORT, World
 
 BOTH = ["litellm", "wrapper"]
 REQUEST = Request(parse_answers(ANSWERS, "the test"))
@@ -179,7 +179,7 @@ def test_an_apply_that_fails_leaves_the_gateway_of_before(world: World, fault: F
 def test_the_units_own_words_are_told_when_it_is_at_fault(world: World, unit: str) -> None:
     unit_fault(unit, EXITS)(world)
     said = failed(world, applied, RolledBack)
-    name = {"litellm": LITELLM_UNIT, "wrapper": WRAPPER_UNIT}[unit]
+    name = LONG[unit]
     assert f"{name} said last:\n  {name} fails on purpose" in said
 
 
@@ -191,7 +191,7 @@ def test_a_unit_that_does_not_come_up_with_its_old_files_either_is_said_to_be_do
     unit_fault(unit, EXITS)(world)
     getattr(world, unit).with_old_files = again
     said = failed(world, applied, NotRolledBack)
-    name = {"litellm": LITELLM_UNIT, "wrapper": WRAPPER_UNIT}[unit]
+    name = LONG[unit]
     assert f"The files are as before, but {name} does not answer." in said
     assert "Everything" not in said
     assert snapshot(world.root) == world.before
@@ -280,7 +280,7 @@ def test_an_apply_restarts_what_runs_or_should(
     put(world, unit, condition)
     assert applied(world) == "The gateway is wired to its database."
     assert world.restarted == [x for x in BOTH if x != unit or condition.restarted]
-    name = {"litellm": LITELLM_UNIT, "wrapper": WRAPPER_UNIT}[unit]
+    name = LONG[unit]
     assert any(f"{name} {condition.says}" in line for line in world.said)
     assert ("A virtual key works." in world.said) is (unit == "wrapper" or condition.restarted)
     assert not journal(world)
@@ -303,7 +303,7 @@ def test_a_unit_that_was_broken_before_is_no_reason_to_call_a_put_back_failed(
 def test_what_policy_forbids_to_restart_is_said_and_remembered(world: World, name: str) -> None:
     world.forbidden = (name,)
     assert applied(world) == "The gateway is wired to its database."
-    short = {LITELLM_UNIT: "litellm", WRAPPER_UNIT: "wrapper"}[name]
+    short = SHORT[name]
     assert world.restarted == [x for x in BOTH if x != short]
     said = f"policy-rc.d forbids restarting {name}: it runs with the old files."
     assert said in world.said
@@ -358,7 +358,7 @@ def test_a_unit_that_is_broken_already_keeps_nobody_from_removing_us(
 def test_a_unit_that_would_not_come_up_again_is_left_running(wired: World, name: str) -> None:
     wired.obstacles[name] = "its program is gone"
     assert rolled_back(wired) == f"The wiring is gone; {name} waits for a restart."
-    short = {LITELLM_UNIT: "litellm", WRAPPER_UNIT: "wrapper"}[name]
+    short = SHORT[name]
     assert wired.restarted == [x for x in BOTH if x != short]
     assert wired.outside.readiness.answering() == (LITELLM_UNIT, WRAPPER_UNIT)
 
@@ -416,7 +416,7 @@ def test_a_recovery_restarts_both_units_though_one_fails_and_says_which(
     killed_at(world, "prove", monkeypatch)
     getattr(world, unit).with_old_files = fault
     said = failed(world, recovered, NotRolledBack)
-    name = {"litellm": LITELLM_UNIT, "wrapper": WRAPPER_UNIT}[unit]
+    name = LONG[unit]
     assert f"before the interrupted run, but {name} does not answer." in said
     assert world.restarted == BOTH
     assert snapshot(world.root) == world.before
@@ -433,19 +433,6 @@ def test_what_is_asked_for_does_not_wait_for_a_unit_that_a_recovery_could_not_st
 
 
 # Signals
-
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    raise_on_signals()
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("handlers")

@@ -163,6 +163,7 @@ class World:
 
 
 SHORT = dict(zip(UNITS, ("litellm", "wrapper"), strict=True))
+LONG = {short: name for name, short in SHORT.items()}
 
 
 def _failure(what: str) -> Finding:
