@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
-            terminal.say(_traceback(error, options))
+            terminal.show(_traceback(error, options))
         status, message = _verdict(error)
         terminal.say(f"hx-gateway-db: {message}")
         return status
@@ -60,12 +60,8 @@ def _report(line: str, terminal: "_Terminal") -> None:
         _abandon(sys.stdout)
 
 
-def _print(line: str, flush: bool = False) -> None:
-    screen.write(sys.stdout, f"{line}\n", flush=flush)
-
-
-def _print_wrapped(first: str, text: str) -> None:
-    _print(screen.wrapped(first, text, screen.width(sys.stdout)))
+def _print(text: str, *, first: str = "", flush: bool = False) -> None:
+    screen.write_wrapped(sys.stdout, text, first=first, flush=flush)
 
 
 def _print_json(report: object) -> None:
@@ -126,7 +122,12 @@ class _Terminal:
 
     def say(self, line: str) -> None:
         self.clear()
-        self._print(f"{line}\n")
+        self._print(line, screen.write_wrapped)
+
+    def show(self, text: str) -> None:
+        """Text that is to be copied, with its lines as they are."""
+        self.clear()
+        self._print(f"{text}\n", screen.write)
 
     def waiting(self, what: str, seconds: float) -> None:
         if self._watched:
@@ -136,13 +137,13 @@ class _Terminal:
 
     def _replace(self, text: str) -> None:
         if text != self._shown:
-            self._print(screen.replaced(self._shown, text))
+            self._print(screen.replaced(self._shown, text), screen.write)
             self._shown = text
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, write: Callable[..., None]) -> None:
         # A terminal that was closed must not stop the work.
         try:
-            screen.write(self._stream, text, flush=True)
+            write(self._stream, text, flush=True)
         except OSError:
             _abandon(self._stream)
 
@@ -190,9 +191,8 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
-            first = f"{finding.level.value:<8} "
-            _print_wrapped(first, finding.sentence)
-        _print_wrapped("", f"{outcome(findings)}.")
+            _print(finding.sentence, first=f"{finding.level.value:<8} ")
+        _print(f"{outcome(findings)}.")
     return _CHECK_FAILED if failed else 0
 
 
@@ -244,7 +244,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     for unit in plan.restart:
         _print(f"restart {unit}")
     for note in plan.notes:
-        _print_wrapped("", note)
+        _print(note)
     if plan.empty:
         _print(NOTHING_TO_CHANGE)
     return 0
@@ -267,7 +267,7 @@ def _status(options: Namespace, terminal: _Terminal) -> int:
     else:
         name_width = max(len(fact.name) for fact in facts)
         for fact in facts:
-            _print_wrapped(f"{fact.name:<{name_width}}  ", fact.value)
+            _print(fact.value, first=f"{fact.name:<{name_width}}  ")
     if silent:
         raise silent
     return 0
@@ -303,7 +303,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
         for line in word_lines(last_words(chain, rows), width):
             _print(line)
         # Last, where it is in sight.
-        _print_wrapped("", ending(rows, seconds))
+        _print(ending(rows, seconds))
     return _CHECK_FAILED if failed else 0
 
 

@@ -1,12 +1,14 @@
 """The command hx-gateway-db: its command line, and the help for it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hx_gateway_db import __doc__ as summary
 from hx_gateway_db.cli.help_text import HelpFormatter
+from hx_gateway_db.cli.screen import width, write, write_wrapped
 
 _WATCH_SECONDS = 5.0
 _EPILOG = """\
@@ -68,7 +70,8 @@ _FLAGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = new_parser().parse_args(arguments)
+    # What both places may set has its default here: a command's own would hide what came before it.
+    options = new_parser().parse_args(arguments, argparse.Namespace(root=Path("/"), debug=False))
     # Not before: --help and a wrong usage have ended there, and need nothing of it.
     from hx_gateway_db.cli.commands import run
 
@@ -96,28 +99,21 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:
-        # Not before: --help needs nothing of it.
-        from hx_gateway_db.redaction import printable
-
-        super().error(printable(message))
+        formatter = HelpFormatter(self.prog, width=width(sys.stderr))
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        write(sys.stderr, formatter.format_help())
+        write_wrapped(sys.stderr, f"{self.prog}: error: {message}")
+        self.exit(2)
 
 
 def new_parser() -> argparse.ArgumentParser:
+    everywhere = _options_everywhere()
     parser = _Parser(
         prog="hx-gateway-db",
         description=summary,
         epilog=_EPILOG,
         formatter_class=HelpFormatter,
-    )
-    parser.add_argument(
-        "--root",
-        type=_root,
-        default=Path("/"),
-        metavar="DIR",
-        help="work on the files of a mounted image or a test tree: no services, no network",
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show where an error comes from, secrets redacted"
+        parents=[everywhere],
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text, takes_answers, reads in (
@@ -167,6 +163,7 @@ def new_parser() -> argparse.ArgumentParser:
             description=text[0].upper() + text[1:] + ".",
             epilog=_VERIFY if name == "verify" else None,
             formatter_class=HelpFormatter,
+            parents=[everywhere],
         )
         command.set_defaults(command=name)
         command.takes_answers = takes_answers
@@ -175,6 +172,7 @@ def new_parser() -> argparse.ArgumentParser:
                 "--answers",
                 metavar="FILE",
                 action=_Once,
+                cure="put all answers into one file",
                 help="read answers from FILE, or - for standard input",
             )
         if reads:
@@ -186,8 +184,37 @@ def new_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _options_everywhere() -> _Parser:
+    """What may stand before the command's name and after it: the same option in both places."""
+    options = _Parser(add_help=False)
+    options.add_argument(
+        "--root",
+        type=_root,
+        default=argparse.SUPPRESS,
+        metavar="DIR",
+        action=_Once,
+        cure="name one folder",
+        help="work on the files of a mounted image or a test tree: no services, no network",
+    )
+    options.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show where an error comes from, secrets redacted",
+    )
+    return options
+
+
 class _Once(argparse.Action):
-    """An option that can't be given twice: the first would be lost without a word."""
+    """An option that can't be given twice: the first would be lost without a word.
+
+    `cure` says what to do instead.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, cure: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, **more)
+        self._cure = cure
+        self._given = False
 
     def __call__(
         self,
@@ -196,8 +223,10 @@ class _Once(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice: put all answers into one file.")
+        # Not by the namespace: a command has one of its own, without what came before it.
+        if self._given:
+            parser.error(f"{option_string} is given twice: {self._cure}.")
+        self._given = True
         setattr(namespace, self.dest, values)
 
 
@@ -213,6 +242,8 @@ def _add_verify_options(command: argparse.ArgumentParser) -> None:
         nargs="?",
         const=_WATCH_SECONDS,
         metavar="SECONDS",
+        action=_Once,
+        cure="name one number of seconds",
         help=f"refresh the table every SECONDS (default: {_WATCH_SECONDS:g}) until Ctrl-C",
     )
 

@@ -6,6 +6,7 @@ to a terminal but as text.
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -15,6 +16,9 @@ NARROWEST_TEXT = 30
 _USUAL_WIDTH = 80
 # What a person reads of a line; a program gets it as it is.
 _LONGEST = 2000
+# In quotes stands what is to be copied, such as a command: it is not broken.
+_QUOTED_OR_WORD = re.compile(r"(?<!\S)\(?'[^']*'[.,;:)]*(?!\S)|\S+")
+_WORD = re.compile(r"\S+")
 _TOP_LEFT, _REST_OF_LINE, _REST_OF_SCREEN = "\033[H", "\033[K", "\033[J"
 
 
@@ -43,6 +47,21 @@ def write(stream: TextIO, text: str, *, exact: bool = False, flush: bool = False
         stream.flush()
 
 
+def write_wrapped(stream: TextIO, text: str, *, first: str = "", flush: bool = False) -> None:
+    """Write `text` after `first`, and the line's end: broken at words where a terminal shows it.
+
+    A line that is indented goes on as far to the right. Raises OSError.
+    """
+    columns = width(stream)
+    shown = []
+    for line in text.split("\n"):
+        rest = line.lstrip(" ")
+        beside = first or line[: len(line) - len(rest)]
+        shown.append(wrapped(beside, _plain(rest), columns))
+        first = ""
+    write(stream, "\n".join([*shown, ""]), flush=flush)
+
+
 def in_colour(text: str, word: str, colour: str) -> Drawn:
     """`text` with the first `word` in it in a colour (an SGR number, ECMA-48)."""
     return Drawn(_plain(text).replace(word, f"\033[{colour}m{word}\033[0m", 1))
@@ -61,7 +80,7 @@ def frame(lines: Sequence[str]) -> Drawn:
 
 def replaced(before: str, text: str) -> Drawn:
     """`text` in place of what was written before on a line that has not ended."""
-    blank = f"\r{' ' * len(before)}\r" if before else ""
+    blank = f"\r{' ' * _columns(before)}\r" if before else ""
     return Drawn(f"{blank}{_plain(text)}")
 
 
@@ -110,25 +129,60 @@ def width(stream: TextIO) -> int | None:
 def wrapped(first: str, text: str, columns: int | None) -> str:
     """`text` after `first` in lines of `columns`, or below it where too little is left beside it.
 
-    A word that is longer, such as a path, stays whole: it is there to be copied.
+    What is longer and there to be copied, as a path or a command in quotes is, stays whole.
     """
     if columns is None:
         return f"{first}{text}"
-    room = columns - len(first)
-    below = room < min(NARROWEST_TEXT, len(text))
-    column = len(first) - len(first.lstrip()) + 2 if below else len(first)
+    beside = _columns(first)
+    below = columns - beside < min(NARROWEST_TEXT, _columns(text))
+    column = beside - _columns(first.lstrip()) + 2 if below else beside
+    if below and not first.strip():  # nothing stands there: it was indentation
+        first, below, column = "", False, 0
     indent = " " * column
-    filled = f"\n{indent}".join(broken(text, columns - column, whole_words=True))
+    filled = f"\n{indent}".join(broken(text, columns - column, whole=True))
     return f"{first.rstrip()}\n{indent}{filled}" if below else f"{first}{filled}"
 
 
-def broken(text: str, columns: int, *, whole_words: bool = False) -> list[str]:
+def broken(text: str, columns: int, *, whole: bool = False) -> list[str]:
     """`text` in lines of `columns`, one at least, broken at blanks.
 
-    A word that is longer is broken as well, or with `whole_words` gets a longer line.
+    What is longer is broken as well, or with `whole` gets a longer line, if it is a word or stands
+    in quotes.
     """
-    import textwrap
+    text = text.expandtabs()
+    lines, end = [""], 0
+    for match in (_QUOTED_OR_WORD if whole else _WORD).finditer(text):
+        line = f"{lines[-1]}{text[end : match.start()]}{match[0]}"
+        end = match.end()
+        if not lines[-1] or _columns(line) <= columns:
+            lines[-1] = line
+        else:
+            lines.append(match[0])
+        if not whole:
+            lines[-1:] = _cut(lines[-1], max(columns, 1))
+    return lines
 
-    return textwrap.wrap(
-        text, max(columns, 1), break_long_words=not whole_words, break_on_hyphens=False
-    ) or [""]
+
+def _cut(line: str, columns: int) -> list[str]:
+    if _columns(line) <= columns:
+        return [line]
+    parts, taken = [""], 0
+    for character in line:
+        taken += _columns(character)
+        if taken > columns and parts[-1]:
+            parts.append("")
+            taken = _columns(character)
+        parts[-1] += character
+    return parts
+
+
+def _columns(text: str) -> int:
+    """The columns of a terminal that `text` takes: two for a character of Chinese or Japanese."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # no text of our own needs it
+
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
