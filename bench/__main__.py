@@ -1,20 +1,28 @@
-"""`make bench`: run all parts, or those named on the command line, and print the table."""
+"""`make bench`: run all parts, or those named on the command line, and print the table.
+
+A row is printed as soon as it is known, and what is being measured meanwhile is told on stderr.
+"""
 
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from bench import table
+from bench import progress, table
 
 PARTS = ("yaml", "command", "package", "service")
 
 
 def main() -> int:
     """Print the table and write bench/results.json; returns the exit status."""
-    rows = []
-    for part in sys.argv[1:] or PARTS:
-        rows += import_module(f"bench.{part}_part").rows()
-    print(table.text(rows))
+    rows: list[table.Row | table.Count] = []
+    parts = sys.argv[1:] or PARTS
+    for number, part in enumerate(parts, 1):
+        progress.begin(f"{part}, part {number} of {len(parts)}")
+        for row in import_module(f"bench.{part}_part").rows():
+            progress.clear()
+            print(table.line(row, rows[-1] if rows else None), flush=True)
+            rows.append(row)
+    progress.clear()
     table.write(rows, Path(__file__).with_name("results.json"))
     return 0
 

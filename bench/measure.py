@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench import progress
+
 RUNS = 7
 
 
@@ -34,6 +36,7 @@ def take_turns(
     """Run every contender `runs` times, one after the other in each round, after one unmeasured."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}
     for turn in range(runs + 1):
+        progress.say(f"round {turn} of {runs}, {len(contenders)} in turns")
         for name, run in contenders.items():
             sample = run()
             if turn:

@@ -9,7 +9,7 @@ The upgrade is one of a wired, running gateway, in which nothing may restart.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -90,10 +90,11 @@ class _Contender:
         self.taken.setdefault(phase, []).append(took.sample)
 
 
-def rows() -> list[Row]:
+def rows() -> Iterator[Row]:
     """Both machines, one after the other."""
     with TemporaryDirectory() as life, TemporaryDirectory() as upgrade:
-        return [*_under_dpkg(Path(life)), _upgrade(Path(upgrade))]
+        yield from _under_dpkg(Path(life))
+        yield _upgrade(Path(upgrade))
 
 
 def _under_dpkg(folder: Path) -> list[Row]:

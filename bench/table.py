@@ -41,36 +41,20 @@ class Count:
     remark: str = ""
 
 
-def text(rows: Iterable[Row | Count]) -> str:
-    """The tables in Markdown: times, ratios first, and then what was counted."""
-    rows = list(rows)
-    times = [row for row in rows if isinstance(row, Row)]
-    counts = [row for row in rows if isinstance(row, Count)]
-    tables = [_times(times)] if times else []
-    return "\n\n".join([*tables, *([_counts(counts)] if counts else [])])
-
-
-def _times(rows: Iterable[Row]) -> str:
-    lines = [
-        "| ratio | what | size | ours | peer | peer's | target |",
-        "|---:|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row.ratio:.2f}x | {row.name} | {row.size} | {_figure(row.ours)} | {row.peer}"
-        f" | {_figure(row.peers)} | {'; '.join(filter(None, (row.target, row.remark)))} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def _counts(rows: Iterable[Count]) -> str:
-    lines = ["| ours | peer's | of | what | peer | target |", "|---:|---:|---:|---|---|---|"]
-    lines += [
-        f"| {row.ours} | {row.peers} | {row.of} | {row.name} | {row.peer}"
-        f" | {'; '.join(filter(None, (row.target, row.remark)))} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
+def line(row: Row | Count, before: Row | Count | None) -> str:
+    """A line of the tables in Markdown, with the head of a new table unless `before` is in it."""
+    if isinstance(row, Row):
+        head = "| ratio | what | size | ours | peer | peer's | target |"
+        cells = f"| {row.ratio:.2f}x | {row.name} | {row.size} | {_figure(row.ours)} | {row.peer}"
+        cells += f" | {_figure(row.peers)}"
+    else:
+        head = "| ours | peer's | of | what | peer | target |"
+        cells = f"| {row.ours} | {row.peers} | {row.of} | {row.name} | {row.peer}"
+    text = f"{cells} | {'; '.join(filter(None, (row.target, row.remark)))} |"
+    if isinstance(before, type(row)):
+        return text
+    parts = [head, "---".join("|" * head.count("|")), text]
+    return "\n".join(parts if before is None else ["", *parts])
 
 
 def write(rows: Iterable[Row | Count], path: Path) -> None:

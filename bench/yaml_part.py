@@ -1,10 +1,10 @@
 """Setting both flags in config.yaml: the time beside peers, and how often the result is right."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench import installation
+from bench import installation, progress
 from bench.measure import Sample, figure, take_turns
 from bench.table import Count, Row
 from bench.yaml_cases import cases
@@ -32,28 +32,32 @@ class _Probe:
     edited: bytes
 
 
-def rows() -> list[Row | Count]:
+def rows() -> Iterator[Row | Count]:
     """For each number of models a row for each peer, then how often each peer is right."""
     installation.debian_packages()
     mine, others = ours(), [*floors(), *peers()]
-    table: list[Row] = []
     before: dict[str, Row] = {}
     for fewer, size in zip((0, *SIZES), SIZES, strict=False):
         taking_part = [each for each in others if size in each.sizes]
         if fewer:
             taking_part = [each for each in taking_part if each.label in before]
+        progress.say(f"who can edit {size:,} models")
         probes, missing = _probed(taking_part, models(size), size / max(fewer, 1), before)
-        table = [
-            replace(row, remark=_joined(row.remark, f"with {size:,}: {missing[row.peer]}"))
-            if row is before.get(row.peer) and row.peer in missing
-            else row
-            for row in table
-        ]
+        # Not before: only now it is known who gives up with more models, and why.
+        yield from _with_remarks(before.values(), size, missing)
         before = {
             row.peer: row for row in _measured(mine, probes, models(size), size, fewer, before)
         }
-        table += before.values()
-    return [*table, *_with_an_anchor(mine, others), *_counts(mine, peers())]
+    yield from before.values()
+    yield from _with_an_anchor(mine, others)
+    progress.say("how often each is right")
+    yield from _counts(mine, peers())
+
+
+def _with_remarks(rows: Iterable[Row], size: int, missing: Mapping[str, str]) -> Iterator[Row]:
+    for row in rows:
+        why = f"with {size:,}: {missing[row.peer]}" if row.peer in missing else ""
+        yield replace(row, remark=_joined(row.remark, why))
 
 
 def _with_an_anchor(mine: Contender, others: Sequence[Contender]) -> Iterator[Row]:
