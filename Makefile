@@ -1,12 +1,16 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test faults bench install demo packages root
+.PHONY: help deb debianize check test faults bench install demo pictures packages root
 
 # Root builds, runs and installs nothing that somebody else can change meanwhile, and writes
 # nothing where somebody else may have put a link.
 ifeq ($(shell id -u),0)
 OTHERS := $(shell debian/make-apart --others)
+# The demo leaves nothing here.
+ifneq ($(filter demo,$(MAKECMDGOALS)),)
+OTHERS := .
+endif
 endif
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
@@ -41,7 +45,7 @@ $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stdeb
 	debian/debianize "$(PYTHON)" debian
 
-check: $(VENV)/ready ## The tests that take seconds and need no root
+check: packages $(VENV)/ready ## The tests that take seconds and need no root
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -51,12 +55,12 @@ check: $(VENV)/ready ## The tests that take seconds and need no root
 test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check
 	$(MAKE) deb
-	HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 3 --dist loadgroup --durations 10 \
+	HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose --numprocesses 3 --dist loadgroup --durations 10 \
 	    tests/package tests/machine tests/faults
 
 faults: root packages $(VENV)/ready ## All tests on both releases with every fault there is, and count the harm (as root; hours)
 	$(MAKE) deb
-	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --numprocesses 2 --dist loadgroup \
+	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose --numprocesses 2 --dist loadgroup \
 	    tests/package tests/machine tests/faults
 
 bench: root packages $(VENV)/ready ## Measure beside peers, and print the table (as root)
@@ -69,18 +73,27 @@ install: root ## Build, and install here with PostgreSQL and Redis beside it (as
 	$(MAKE) deb
 	debian/make-install $(DEB)
 
-demo: root packages $(VENV)/ready ## Show the whole story in a throwaway machine (as root)
-	$(MAKE) deb
-	HX_DEB=$(DEB) $(PYTHON) -m tests.machine.demo
+demo: NEEDED = tests/machine/packages.txt
+demo: root packages ## Show the whole story in a throwaway machine (as root; minutes the first time)
+	HX_DEB=$(DEB) /usr/bin/python3 -m tests.machine.demo
 
-# The Debian packages that the tests need.
+pictures: root packages $(VENV)/ready ## Draw docs/pictures anew from what a machine shows (as root)
+	$(MAKE) deb
+	HX_DEB=$(DEB) $(PYTHON) -m tests.machine.pictures
+
+# The Debian packages that the tests need; the demo needs only the first.
+NEEDED = tests/machine/packages.txt tests/packages.txt
 packages:
 	@missing=$$(dpkg-query --show --showformat='$${db:Status-Abbrev}$${Package}\n' \
-	    $$(cat tests/packages.txt) 2>&1 | sed -n 's/^ii .*//; /./p'); \
-	if [ -n "$$missing" ]; then \
+	    $$(cat $(NEEDED)) 2>&1 | sed -n 's/^ii .*//; s/.* //; /./p'); \
+	if [ -z "$$missing" ]; then \
+	    :; \
+	elif [ "$$(id -u)" -ne 0 ]; then \
+	    echo "'sudo make packages' installs what is missing here:" $$missing; \
+	else \
 	    apt-get update && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-	        $$(cat tests/packages.txt); \
+	        $$(cat $(NEEDED)); \
 	fi
 
 # Debian's own Python libraries, as on a host, and the tools of the tests from PyPI.

@@ -7,7 +7,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from bench import progress, table
+from bench import table
+from tests.progress import Progress
 
 PARTS = ("yaml", "command", "package", "service")
 
@@ -17,12 +18,12 @@ def main() -> int:
     rows: list[table.Row | table.Count] = []
     parts = sys.argv[1:] or PARTS
     for number, part in enumerate(parts, 1):
-        progress.begin(f"{part}, part {number} of {len(parts)}")
-        for row in import_module(f"bench.{part}_part").rows():
+        progress = Progress(f"{part}, part {number} of {len(parts)}")
+        for row in import_module(f"bench.{part}_part").rows(progress):
             progress.clear()
             print(table.line(row, rows[-1] if rows else None), flush=True)
             rows.append(row)
-    progress.clear()
+        progress.end()
     table.write(rows, Path(__file__).with_name("results.json"))
     return 0
 

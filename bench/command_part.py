@@ -22,6 +22,7 @@ from bench.table import Row
 from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.layout import GATEWAY_GROUP, Layout
 from hx_gateway_db.systemd import environment_files
+from tests.progress import Progress
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _PEERS = Path(__file__).with_name("peers")
@@ -52,13 +53,13 @@ class _Reads:
     bytes: int
 
 
-def rows() -> list[Row]:
+def rows(progress: Progress) -> list[Row]:
     """Measure. Raises RuntimeError when a contender fails or the trees do not mean the same."""
     with tempfile.TemporaryDirectory(prefix="hx-bench-") as folder:
-        return _rows(Path(folder))
+        return _rows(progress, Path(folder))
 
 
-def _rows(folder: Path) -> list[Row]:
+def _rows(progress: Progress, folder: Path) -> list[Row]:
     command = [*_PYTHON, str(_program(folder))]
     trees = {name: _new_tree(folder / name) for name in ("command", "script", "ansible")}
     on_tree = [*command, "--root", str(trees["command"])]
@@ -78,6 +79,7 @@ def _rows(folder: Path) -> list[Row]:
     no_op()
 
     figures = take_turns(
+        progress,
         {
             "no-op": no_op,
             "libraries": lambda: _run([*_PYTHON, "-c", _LIBRARIES]),
@@ -89,7 +91,7 @@ def _rows(folder: Path) -> list[Row]:
         _RUNS,
     )
     beside_ansible = take_turns(
-        {"no-op": no_op, "ansible": lambda: playbook("changed=0")}, _RUNS_OF_ANSIBLE
+        progress, {"no-op": no_op, "ansible": lambda: playbook("changed=0")}, _RUNS_OF_ANSIBLE
     )
     _assert_the_same(trees)
     reads = _reads(apply)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench import progress
+from tests.progress import Progress
 
 RUNS = 7
 
@@ -31,7 +31,7 @@ class Figure:
 
 
 def take_turns(
-    contenders: Mapping[str, Callable[[], Sample]], runs: int = RUNS
+    progress: Progress, contenders: Mapping[str, Callable[[], Sample]], runs: int = RUNS
 ) -> dict[str, Figure]:
     """Run every contender `runs` times, one after the other in each round, after one unmeasured."""
     samples: dict[str, list[Sample]] = {name: [] for name in contenders}

@@ -15,7 +15,7 @@ _PACKAGES = (
 def build_package_image(release: str) -> Path:
     """The root directory of the image, built first when it is not there yet.
 
-    Raises ImageError.
+    Raises ImageError and StepFailed.
     """
     recipe = hashlib.sha256(" ".join(_PACKAGES).encode() + Path(image.__file__).read_bytes())
     return image.cached(

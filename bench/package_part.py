@@ -30,6 +30,7 @@ from tests.machine.installation import (
 )
 from tests.machine.machine import CONFIG_YAML, Machine
 from tests.package.dpkg import NONINTERACTIVE
+from tests.progress import Progress
 
 OURS = "hx-gateway-db"
 PHASES = ("install", "reconfigure", "remove", "purge")
@@ -90,14 +91,14 @@ class _Contender:
         self.taken.setdefault(phase, []).append(took.sample)
 
 
-def rows() -> Iterator[Row]:
+def rows(progress: Progress) -> Iterator[Row]:
     """Both machines, one after the other."""
     with TemporaryDirectory() as life, TemporaryDirectory() as upgrade:
-        yield from _under_dpkg(Path(life))
-        yield _upgrade(Path(upgrade))
+        yield from _under_dpkg(progress, Path(life))
+        yield _upgrade(progress, Path(upgrade))
 
 
-def _under_dpkg(folder: Path) -> list[Row]:
+def _under_dpkg(progress: Progress, folder: Path) -> list[Row]:
     deb = package()
     with Machine(build_package_image(release())) as machine:
         machine.boot()
@@ -154,8 +155,8 @@ def _under_dpkg(folder: Path) -> list[Row]:
             "local": local,
             "dbconfig": dbconfig,
         }
-        take_turns({name: contender.run for name, contender in contenders.items()})
-        parts = _parts(machine, deb)
+        take_turns(progress, {name: contender.run for name, contender in contenders.items()})
+        parts = _parts(progress, machine, deb)
     above = [_above_the_floor(files, empty, plain, phase, parts) for phase in PHASES]
     return above + [_beside_dbconfig(local, dbconfig, phase) for phase in PHASES]
 
@@ -215,7 +216,7 @@ def _lay_out_a_gateway(machine: Machine) -> None:
     )
 
 
-def _parts(machine: Machine, deb: Path) -> dict[str, float]:
+def _parts(progress: Progress, machine: Machine, deb: Path) -> dict[str, float]:
     """What an installation consists of, each measured alone: median seconds."""
     answers = _ours("database select existing", "pg-host string db1", "pg-pass password one")
     machine.run(["debconf-set-selections"], input=answers)
@@ -236,12 +237,13 @@ def _parts(machine: Machine, deb: Path) -> dict[str, float]:
         return _stubbed(machine, command, f"PG_PASS=changed{next(serial)}\n").sample
 
     taken = take_turns(
+        progress,
         {
             "dh_python3's py3compile": compile_all,
             "the script with the questions": ask,
             "the command's apply": apply,
             "the start of Python": lambda: _stubbed(machine, ["python3", "-c", "pass"]).sample,
-        }
+        },
     )
     return {name: part.seconds for name, part in taken.items()}
 
@@ -262,7 +264,7 @@ def _dbconfig(*answers: str) -> str:
 # An upgrade with nothing changed
 
 
-def _upgrade(folder: Path) -> Row:
+def _upgrade(progress: Progress, folder: Path) -> Row:
     deb = package()
     with Machine(build_image(release())) as machine:
         machine.boot()
@@ -292,15 +294,16 @@ def _upgrade(folder: Path) -> Row:
             return raised_version(deb, versions, version)
 
         figures = take_turns(
+            progress,
             {
                 "ours": upgrade("ours", raised),
                 "empty": upgrade("empty", lambda version: build_empty(deb, folder, version)),
                 "plain": upgrade("plain", lambda version: build_plain(deb, folder, version)),
-            }
+            },
         )
         assert main_pids(machine) == before, "an upgrade has restarted the gateway"
         unchanged = ["hx-gateway-db", "apply", "--answers", "/dev/null"]
-        apply = take_turns({"apply": lambda: timed(machine, unchanged).sample})["apply"]
+        apply = take_turns(progress, {"apply": lambda: timed(machine, unchanged).sample})["apply"]
     cpu = {name: measured.cpu_seconds for name, measured in figures.items()}
     read = {
         name: statistics.median(took.read_bytes for took in all_of_it[1:]) / 2**20

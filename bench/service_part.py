@@ -27,6 +27,7 @@ from tests.machine.installation import (
     preseed,
 )
 from tests.machine.machine import CONFIG_YAML, WRAPPER_URL, Machine
+from tests.progress import Progress
 
 _ROLE = "hx_gateway"
 _REDIS_PASSWORD = "of-redis"
@@ -137,7 +138,7 @@ class _Machine:
         return self.machine.http("GET", url, key=self.key).status == 200
 
 
-def rows() -> list[Row]:
+def rows(progress: Progress) -> list[Row]:
     """Boot, wire, and let the three take turns."""
     with Machine(build_image(release())) as machine:
         machine.boot()
@@ -154,7 +155,7 @@ def rows() -> list[Row]:
             "specification": wired.specification,
             "by hand": wired.by_hand,
         }
-        take_turns(turns)
+        take_turns(progress, turns)
     return _rows(wired)
 
 

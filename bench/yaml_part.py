@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench import installation, progress
+from bench import installation
 from bench.measure import Sample, figure, take_turns
 from bench.table import Count, Row
 from bench.yaml_cases import cases
 from bench.yaml_contenders import SIZES, Contender, floors, ours, peers, run
+from tests.progress import Progress
 from tests.yaml_corpus import models
 
 _SLOW_SECONDS = 1.5
@@ -32,7 +33,7 @@ class _Probe:
     edited: bytes
 
 
-def rows() -> Iterator[Row | Count]:
+def rows(progress: Progress) -> Iterator[Row | Count]:
     """For each number of models a row for each peer, then how often each peer is right."""
     installation.debian_packages()
     mine, others = ours(), [*floors(), *peers()]
@@ -46,10 +47,11 @@ def rows() -> Iterator[Row | Count]:
         # Not before: only now it is known who gives up with more models, and why.
         yield from _with_remarks(before.values(), size, missing)
         before = {
-            row.peer: row for row in _measured(mine, probes, models(size), size, fewer, before)
+            row.peer: row
+            for row in _measured(progress, mine, probes, models(size), size, fewer, before)
         }
     yield from before.values()
-    yield from _with_an_anchor(mine, others)
+    yield from _with_an_anchor(progress, mine, others)
     progress.say("how often each is right")
     yield from _counts(mine, peers())
 
@@ -60,12 +62,14 @@ def _with_remarks(rows: Iterable[Row], size: int, missing: Mapping[str, str]) ->
         yield replace(row, remark=_joined(row.remark, why))
 
 
-def _with_an_anchor(mine: Contender, others: Sequence[Contender]) -> Iterator[Row]:
+def _with_an_anchor(
+    progress: Progress, mine: Contender, others: Sequence[Contender]
+) -> Iterator[Row]:
     """What the edit takes where not every line stands for itself: the whole text is proven then."""
     text = b"a: &a 1\nb: *a\n" + models(_ANCHORED)
     taking_part = [each for each in others if not each.edits or each.label == _NAMED]
     probes, _ = _probed([each for each in taking_part if _ANCHORED in each.sizes], text, 1, {})
-    for row in _measured(mine, probes, text, _ANCHORED, 0, {}):
+    for row in _measured(progress, mine, probes, text, _ANCHORED, 0, {}):
         yield replace(row, name=f"{row.name} with an anchor", target="")
 
 
@@ -91,6 +95,7 @@ def _probed(
 
 
 def _measured(
+    progress: Progress,
     mine: Contender,
     probes: Sequence[_Probe],
     text: bytes,
@@ -103,7 +108,7 @@ def _measured(
         raise RuntimeError("our edit of the measured file is wrong")
     slow = {probe.contender.label for probe in probes if _is_slow(probe, size)}
     quick = [mine, *(each.contender for each in probes if each.contender.label not in slow)]
-    figures = take_turns({each.label: partial(_sample, each, text) for each in quick})
+    figures = take_turns(progress, {each.label: partial(_sample, each, text) for each in quick})
     for probe in probes:
         peer = probe.contender
         remarks = [peer.remark]

@@ -1,36 +1,64 @@
 """`make demo`: the whole story on a throwaway gateway, with what a person would see.
 
-Run as root with HX_DEB naming the built package; HX_RELEASES may name another Debian release.
+Run as root with HX_DEB naming the package, which is built here; HX_RELEASES may name another
+Debian release. It needs Debian packages only (packages.txt), and leaves the image behind for the
+next time.
 """
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.machine.image import build_image
+from tests.machine import step
+from tests.machine.image import ImageError, build_image
 from tests.machine.installation import preseed
-from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, Machine
+from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, CommandFailed, Machine
 
 _TABLES = """
 SELECT "startTime"::timestamp(0), model_group, total_tokens, status
 FROM "LiteLLM_SpendLogs" WHERE model_group = 'hx-chat'
+"""
+_BEGINNING = """\
+This boots a Debian with a LiteLLM gateway in a container that has no network, installs the package
+in it, and takes both away again. The first time it makes the container's image, which takes two
+minutes or more; from then on the image is there.
+"""
+_END = """
+# The container is gone. What stays is its image, in {cache}
+On the gateway's own host, in this clone:
+  sudo make install           builds the package, installs it there, asks, checks, wires, proves
+  sudo hx-gateway-db verify   looks at every link again, at any time
+  sudo apt remove hx-gateway-db
 """
 
 
 def main() -> int:
     """Tell the story; returns the exit status."""
     deb = Path(os.environ.get("HX_DEB", ""))
-    if os.geteuid() != 0 or not deb.is_file():
-        print(
-            "make demo boots a container and installs the package in it: run it as root with make."
-        )
+    if os.geteuid() != 0 or not deb.name:
+        print("The demo boots a container: run 'sudo make demo'.")
         return 2
-    with Machine(build_image(os.environ.get("HX_RELEASES", "bookworm").split()[0])) as machine:
-        machine.boot()
-        machine.wait_for_gateway()
-        _tell(machine, deb)
+    print(_BEGINNING, flush=True)
+    try:
+        step.run("build of the package", ["make", "deb"])
+        image = build_image(os.environ.get("HX_RELEASES", "bookworm").split()[0])
+        with Machine(image) as machine:
+            with step.shown("start of the container and its gateway"):
+                machine.boot()
+                machine.wait_for_gateway()
+            _tell(machine, deb)
+    except (step.StepFailed, ImageError, CommandFailed) as error:
+        print(error)
+        return 1
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(
+            f"{error}: the demo has to mount and to make namespaces, which not every container may."
+        )
+        return 1
+    print(_END.format(cache=image.parent), flush=True)
     return 0
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.machine import container
+from tests.machine import container, step
 
 RELEASES = ("bookworm", "trixie")
 
@@ -41,13 +41,13 @@ _READ_BY_PIP_AND_NPM = ("/etc/pip.conf", "/etc/npmrc")
 
 
 class ImageError(Exception):
-    """An image could not be built; the message says which step failed and shows its last lines."""
+    """An image can't be built here; the message says why."""
 
 
 def build_image(release: str) -> Path:
     """The root directory of the release's image, built first when it is not there yet.
 
-    Raises ImageError.
+    Raises ImageError and StepFailed.
     """
 
     def build(root: Path) -> None:
@@ -107,15 +107,15 @@ def _recipe_hash() -> str:
 def bootstrap(release: str, root: Path, packages: Iterable[str]) -> None:
     """Make a Debian of this release, with these packages, in the folder `root`.
 
-    Raises ImageError.
+    Raises StepFailed.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as options:
         options.write(_apt_acquire_options())
         options.flush()
-        _step(
+        step.run(
             f"bootstrap of {release}",
             [
-                *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}"),
+                *("mmdebstrap", "--verbose", "--variant=apt", f"--include={','.join(packages)}"),
                 *(f"--aptopt={options.name}", "--dpkgopt=force-unsafe-io"),
                 # The tests must see apt and dpkg as an ordinary installation has them.
                 "--customize-hook=rm $1/etc/apt/apt.conf.d/99mmdebstrap",
@@ -150,7 +150,7 @@ def _install_gateway(root: Path) -> None:
     settings |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     shared = [path for path in _READ_BY_PIP_AND_NPM if Path(path).is_file()]
     name = f"hx{os.getpid()}build"
-    _step(
+    step.run(
         "installation of the gateway",
         container.nspawn(
             name,
@@ -162,15 +162,6 @@ def _install_gateway(root: Path) -> None:
         ),
     )
     container.remove_cgroups(name)
-
-
-def _step(what: str, command: list[str]) -> None:
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    if done.returncode != 0:
-        tail = done.stdout.decode(errors="replace")[-4000:]
-        raise ImageError(f"The {what} failed with exit status {done.returncode}:\n{tail}")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ PACKAGES = (
 def build_tools_image(release: str) -> Path:
     """The root directory of the image with the tools, built first when it is not there yet.
 
-    Raises ImageError.
+    Raises ImageError and StepFailed.
     """
     return _build(f"tools-{release}", release, PACKAGES)
 
