@@ -1,7 +1,7 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test faults bench install demo pictures packages root
+.PHONY: help deb debianize check test story faults bench install demo pictures tables packages root
 
 # Root builds, runs and installs nothing that somebody else can change meanwhile, and writes
 # nothing where somebody else may have put a link.
@@ -45,6 +45,10 @@ $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stdeb
 	debian/debianize "$(PYTHON)" debian
 
+tables: $(VENV)/ready ## Write anew what stands in docs, manual and scripts because of the code
+	$(PYTHON) debian/write-answers
+	$(PYTHON) docs/write-tables
+
 check: packages $(VENV)/ready ## The tests that take seconds and need no root
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -62,6 +66,11 @@ faults: root packages $(VENV)/ready ## All tests on both releases with every fau
 	$(MAKE) deb
 	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose --numprocesses 2 --dist loadgroup \
 	    tests/package tests/machine tests/faults
+
+STORY = tests/machine/test_life.py
+story: root packages $(VENV)/ready ## One story on one machine: STORY=tests/machine/test_life.py (as root)
+	$(MAKE) deb
+	HX_RELEASES=$${HX_RELEASES:-bookworm} HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose $(STORY)
 
 bench: root packages $(VENV)/ready ## Measure beside peers, and print the table (as root)
 	$(MAKE) deb

@@ -11,16 +11,20 @@ from hx_gateway_db.cli.help_text import HelpFormatter
 from hx_gateway_db.cli.screen import width, write, write_wrapped
 
 _WATCH_SECONDS = 5.0
+# The manual page and docs/command.md say it in the same words: docs/write-tables.
+EXIT_STATUSES = {
+    0: "done, or nothing to do",
+    2: "wrong usage, or an answer that can't be right",
+    3: "refused: the gateway was not touched",
+    4: "changed, did not work, and rolled back",
+    5: "could not roll back: the message says what is left to do",
+    6: "check or verify: something failed",
+    70: "a mistake in hx-gateway-db itself: please report it",
+    130: "interrupted, and everything put back",
+}
 _EPILOG = """\
 exit status:
-  0  done, or nothing to do
-  2  wrong usage, or an answer that can't be right
-  3  refused: the gateway was not touched
-  4  changed, did not work, and rolled back
-  5  could not roll back: the message says what is left to do
-  6  check or verify: something failed
-  70  a mistake in hx-gateway-db itself: please report it
-  130  interrupted, and everything put back
+{statuses}
 
 files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
   BASE/config/api-gateway/gateway.env    the credentials, root:hx-gateway 0640
@@ -111,7 +115,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hx-gateway-db",
         description=summary,
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(statuses="\n".join(f"  {n}  {s}" for n, s in EXIT_STATUSES.items())),
         formatter_class=HelpFormatter,
         parents=[everywhere],
     )

@@ -1,7 +1,7 @@
 """Every answer there is, a row each, in the order in which they are asked.
 
-What the command takes, its help, the manual page, README's table and the questions of the
-maintainer scripts follow from these rows; `debian/write-answers` writes what stands in a file.
+What the command takes, its help, the manual page, the table in docs/questions.md and the questions
+of the maintainer scripts follow from these rows; `debian/write-answers` writes what is in files.
 """
 
 from enum import Enum

@@ -1,4 +1,4 @@
-"""README's table of every question: that it is complete and right, and that each line works."""
+"""The table of every question in docs: that it is complete and right, and that each line works."""
 
 import os
 import re
@@ -67,8 +67,7 @@ class Question:
 
 
 def documented() -> list[Question]:
-    text = (PROJECT / "README.md").read_text()
-    section = text.partition("\n## Every question\n")[2].partition("\n## ")[0]
+    section = (PROJECT / "docs/questions.md").read_text()
     row = re.compile(r"^\| .+ \| (\w+) \| `(\S+) (\w+) ?([^`]*)` \|$", re.M)
     rows = [Question(name, kind, value, by) for by, name, kind, value in row.findall(section)]
     assert len(rows) == section.count("\n| ") - 1, "a row that is not one question"

@@ -14,7 +14,7 @@ from hx_gateway_db.settings.catalogue import ANSWERS, STEP_0, Kind
 PROJECT = Path(__file__).resolve().parents[3]
 WRITTEN = (
     *("debian/hx-gateway-db.config", "debian/hx-gateway-db.postinst"),
-    *("debian/hx-gateway-db.postrm", "debian/hx-gateway-db.8", "README.md"),
+    *("debian/hx-gateway-db.postrm", "debian/hx-gateway-db.8", "docs/questions.md"),
 )
 ROWS = {answer.key: answer for answer in ANSWERS}
 
@@ -65,9 +65,9 @@ def test_what_follows_from_the_table_is_written(name: str, tmp_path: Path) -> No
     assert differences == "", "run debian/write-answers"
 
 
-def test_each_answer_is_in_the_script_that_hands_it_over_in_the_manual_and_in_readme() -> None:
-    _, postinst, _, manual, readme = ((PROJECT / name).read_text() for name in WRITTEN)
+def test_each_answer_is_in_the_script_that_hands_it_over_and_in_both_documents() -> None:
+    _, postinst, _, manual, questions = ((PROJECT / name).read_text() for name in WRITTEN)
     for answer in ANSWERS:
         assert f"\n.B {answer.key}\n" in manual
-        assert f"`{answer.question} {answer.debconf_type}" in readme
+        assert f"`{answer.question} {answer.debconf_type}" in questions
         assert f" {answer.question} " in " ".join(postinst.replace('"', " ").split())
