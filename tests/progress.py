@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, what: str) -> None:
         self._what = what
         self._started = time.monotonic()
-        self._said = 0.0
+        self._said = -_SELDOM
         self._shown = ""
 
     def say(self, detail: str) -> None:
@@ -29,7 +29,7 @@ class Progress:
         if sys.stderr.isatty():
             self._write(f"\r{text:<{len(self._shown)}}")
             self._shown = text
-        elif seconds - self._said >= _SELDOM or not self._said:
+        elif seconds - self._said >= _SELDOM:
             self._write(f"{text}\n")
             self._said = seconds
 

@@ -67,6 +67,8 @@ def test_the_shells_complete_commands_options_and_files(tools: Machine, deb: Pat
             assert "--answers" in completions(tools, shell, line), shell
         assert "--json" not in completions(tools, shell, "hx-gateway-db apply --"), shell
         assert "answers.txt" in completions(tools, shell, "hx-gateway-db apply --answers "), shell
-        folders = completions(tools, shell, "hx-gateway-db --root ")
-        assert "folder" in folders, shell
-        assert "answers.txt" not in folders, shell
+        assert "--root" in completions(tools, shell, "hx-gateway-db apply --r"), shell
+        for line in ("hx-gateway-db --root ", "hx-gateway-db apply --root "):
+            folders = completions(tools, shell, line)
+            assert "folder" in folders, shell
+            assert "answers.txt" not in folders, shell
