@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from hx_gateway_db.cli.screen import write_wrapped
 from tests.machine import step
 from tests.machine.image import ImageError, build_image
 from tests.machine.installation import preseed
@@ -22,16 +23,16 @@ SELECT "startTime"::timestamp(0), model_group, total_tokens, status
 FROM "LiteLLM_SpendLogs" WHERE model_group = 'hx-chat'
 """
 _BEGINNING = """\
-This boots a Debian with a LiteLLM gateway in a container that has no network, installs the package
-in it, and takes both away again. The first time it makes the container's image, which takes two
-minutes or more; from then on the image is there.
+This boots a Debian with a LiteLLM gateway in a container without a network,
+installs the package in it, and takes both away again. The first time it makes
+the container's image, which takes two minutes or more and is kept.
 """
 _END = """
 # The container is gone. What stays is its image, in {cache}
-On the gateway's own host, in this clone:
-  sudo make install           builds the package, installs it there, asks, checks, wires, proves
-  sudo hx-gateway-db verify   looks at every link again, at any time
-  sudo apt remove hx-gateway-db
+On a gateway's own host, in this clone:
+  sudo make install                builds, installs, asks, checks, wires, proves
+  sudo hx-gateway-db verify        looks at every link again, at any time
+  sudo apt remove hx-gateway-db    back to a gateway without a database
 """
 
 
@@ -44,7 +45,7 @@ def main() -> int:
     print(_BEGINNING, flush=True)
     try:
         step.run("build of the package", ["make", "deb"])
-        image = build_image(os.environ.get("HX_RELEASES", "bookworm").split()[0])
+        image = build_image((os.environ.get("HX_RELEASES") or "bookworm").split()[0])
         with Machine(image) as machine:
             with step.shown("start of the container and its gateway"):
                 machine.boot()
@@ -69,7 +70,8 @@ def _tell(machine: Machine, deb: Path) -> None:
     _title("Install, with a database of its own on this machine's PostgreSQL")
     preseed(machine, {"database": "local"})
     _show(f"apt install ./{deb.name}")
-    said = machine.install(deb)
+    with step.shown("installation"):
+        said = machine.install(deb)
     lines = (said.stdout + said.stderr).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("Setting up hx-gateway-db"))
     _print(line for line in lines[start:] if not line.startswith(("Processing", "debconf:")))
@@ -93,9 +95,9 @@ def _tell(machine: Machine, deb: Path) -> None:
 
     _title("Removed: the gateway serves on, without a database")
     _show("apt remove hx-gateway-db")
-    said = machine.run(
-        ["apt-get", "remove", "--yes", "hx-gateway-db"], env={"DEBIAN_FRONTEND": "noninteractive"}
-    )
+    command = ["apt-get", "remove", "--yes", "hx-gateway-db"]
+    with step.shown("removal"):
+        said = machine.run(command, env={"DEBIAN_FRONTEND": "noninteractive"})
     lines = (said.stdout + said.stderr).splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("Removing hx-gateway-db"))
     _print(lines[start:])
@@ -107,12 +109,12 @@ def _title(text: str) -> None:
 
 
 def _show(command: str) -> None:
-    print(f"$ {command}", flush=True)
+    _print([f"$ {command}"])
 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line, flush=True)
+        write_wrapped(sys.stdout, line, flush=True)
 
 
 def _run(machine: Machine, *command: str) -> None:
@@ -129,7 +131,7 @@ def _ask(machine: Machine, method: str, path: str, key: str) -> None:
     shown = answer.json
     if answer.status == 200:
         shown = shown["choices"][0]["message"]
-    print(f"HTTP {answer.status} {json.dumps(shown)}", flush=True)
+    _print([f"HTTP {answer.status} {json.dumps(shown)}"])
 
 
 if __name__ == "__main__":

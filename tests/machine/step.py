@@ -3,6 +3,7 @@
 import os
 import select
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -45,8 +46,22 @@ def run(what: str, command: Sequence[str]) -> None:
 def shown(what: str) -> Iterator[None]:
     """Say that the step in the block is under way, and what it took when it has ended well."""
     progress = Progress(what)
-    progress.say("begins")
-    yield
+    ended = threading.Event()
+
+    def tell() -> None:
+        while True:
+            progress.say("under way")
+            if ended.wait(1.0):
+                return
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        progress.clear()
     progress.end()
 
 
