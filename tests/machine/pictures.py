@@ -25,6 +25,8 @@ from tests.machine.machine import Machine
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/pictures"
 _PASSWORD = "of-the-database"
+# What pyte knows.
+_TERMINAL = {"TERM": "linux", "LC_ALL": "C.UTF-8"}
 # A window of its own colours, so that it can be read on a light page and on a dark one.
 _PAPER, _INK = (30, 32, 38), (216, 218, 222)
 _THEME = TerminalTheme(
@@ -131,10 +133,10 @@ def main() -> int:
             machine.put(deb, "/root/package.deb")
             program = machine.spawn(
                 ["dpkg", "--install", "/root/package.deb"],
-                env={"DEBIAN_FRONTEND": "dialog", "LC_ALL": "C.UTF-8"},
+                env={"DEBIAN_FRONTEND": "dialog", **_TERMINAL},
             )
             dialog = _Screen(program, 80, 24)
-            dialog.wait(lambda shown: "Next step after" in shown, 120)
+            dialog.wait(lambda shown: "check PG_USER and PG_PASS" in shown, 120)
             _draw(dialog, 80, "failed-check", "A check that failed during the installation")
             program.sendcontrol("c")
             program.close(force=True)
@@ -143,7 +145,7 @@ def main() -> int:
             machine.run(
                 ["dpkg", "--configure", "--pending"], env={"DEBIAN_FRONTEND": "noninteractive"}
             )
-            program = machine.spawn(["hx-gateway-db", "verify", "--wait"])
+            program = machine.spawn(["hx-gateway-db", "verify", "--wait"], env=_TERMINAL)
             table = _Screen(program, 100, 24)
             table.wait(lambda shown: False, 120)
             _draw(table, 100, "verify", "hx-gateway-db verify on a wired gateway")

@@ -19,6 +19,7 @@ npm ci --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-not
 
 # LiteLLM and its database client: the list is complete, and pip 23.0 finds no hash in it for what
 # is asked for with an extra. What is there as a source only would be built with what is not pinned.
+echo "LiteLLM and its database client, from PyPI"
 mkdir -p "$base/gateway"
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --no-deps \
@@ -33,6 +34,7 @@ cli=$("$venv/bin/python" -c 'from prisma import config; print(config.binary_cach
 version=$("$venv/bin/python" -c 'from prisma import config; print(config.prisma_version)')
 grep -q "\"prisma\": \"$version\"" /mnt/gateway/prisma/package.json ||
     { echo "gateway/prisma/package.json must name Prisma $version"; exit 1; }
+echo "Prisma's own command line program, from npm"
 mkdir -p "$cli"
 cp /mnt/gateway/prisma/package.json /mnt/gateway/prisma/package-lock.json "$cli"
 npm ci --prefix "$cli" --ignore-scripts --no-audit --no-fund --no-update-notifier
