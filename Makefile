@@ -49,6 +49,7 @@ tables: $(VENV)/ready ## Write anew what stands in docs, manual and scripts beca
 	$(PYTHON) debian/write-answers
 	$(PYTHON) docs/write-tables
 
+check: NEEDED = tests/unit/packages.txt
 check: packages $(VENV)/ready ## The tests that take seconds and need no root
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -90,8 +91,8 @@ pictures: root packages $(VENV)/ready ## Draw docs/pictures anew from what a mac
 	$(MAKE) deb
 	HX_DEB=$(DEB) $(PYTHON) -m tests.machine.pictures
 
-# The Debian packages that the tests need; the demo needs only the first.
-NEEDED = tests/machine/packages.txt tests/packages.txt
+# The Debian packages that the tests need; some targets need only those of one kind.
+NEEDED = tests/unit/packages.txt tests/machine/packages.txt tests/packages.txt
 packages:
 	@missing=$$(dpkg-query --show --showformat='$${db:Status-Abbrev}$${Package}\n' \
 	    $$(cat $(NEEDED)) 2>&1 | sed -n 's/^ii .*//; s/.* //; /./p'); \
