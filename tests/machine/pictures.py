@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import pexpect
@@ -48,6 +49,7 @@ _SVG = """\
 <style>
 .{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; \
 line-height: {line_height}px; }}
+.{unique_id}-title {{ font-family: sans-serif; font-size: 16px; }}
 {styles}
 </style>
 <defs>
@@ -56,8 +58,7 @@ line-height: {line_height}px; }}
 </clipPath>
 {lines}
 </defs>
-<rect fill="#1e2026" stroke="#8a8f98" x="1" y="1" width="{terminal_width}" \
-height="{terminal_height}" rx="8"/>
+{chrome}
 <g transform="translate({terminal_x}, {terminal_y})" \
 clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
@@ -103,12 +104,16 @@ class _Screen:
 
     def _line(self, row: int) -> Text:
         line = Text()
-        for column in range(self._screen.columns):
-            cell = self._screen.buffer[row][column]
-            colours = (cell.bg, cell.fg) if cell.reverse else (cell.fg, cell.bg)
-            front, back = map(_colour, colours)
-            line.append(cell.data, Style(color=front, bgcolor=back, bold=cell.bold))
+        cells = [self._screen.buffer[row][column] for column in range(self._screen.columns)]
+        for style, run in groupby(cells, _style):
+            line.append("".join(cell.data for cell in run), style)
         return line
+
+
+def _style(cell: pyte.screens.Char) -> Style:
+    colours = (cell.bg, cell.fg) if cell.reverse else (cell.fg, cell.bg)
+    front, back = map(_colour, colours)
+    return Style(color=front, bgcolor=back, bold=cell.bold)
 
 
 def _colour(name: str) -> str:
@@ -162,7 +167,7 @@ def _draw(screen: _Screen, columns: int, name: str, title: str) -> None:
     )
     console.print(screen.text(), soft_wrap=True)
     svg = console.export_svg(
-        theme=_THEME, unique_id="screen", code_format=_SVG.replace("TITLE", title)
+        title=title, theme=_THEME, unique_id="screen", code_format=_SVG.replace("TITLE", title)
     )
     (FOLDER / f"{name}.svg").write_text("\n".join(map(str.rstrip, svg.splitlines())) + "\n")
 
