@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hx_gateway_db.cli.screen import write_wrapped
-from tests.machine import step
+from tests.machine import container, step
 from tests.machine.image import ImageError, build_image
 from tests.machine.installation import preseed
 from tests.machine.machine import LITELLM_URL, MASTER_KEY, WRAPPER_URL, CommandFailed, Machine
@@ -44,6 +44,7 @@ def main() -> int:
         return 2
     print(_BEGINNING, flush=True)
     try:
+        container.enter_private_mount_namespace()
         step.run("build of the package", ["make", "deb"])
         image = build_image((os.environ.get("HX_RELEASES") or "bookworm").split()[0])
         with Machine(image) as machine:
@@ -56,7 +57,8 @@ def main() -> int:
         return 1
     except (OSError, subprocess.CalledProcessError) as error:
         print(
-            f"{error}: the demo has to mount and to make namespaces, which not every container may."
+            f"No container can be made here ({error}): run the demo as root of a whole machine,"
+            " real or virtual, or of a privileged container."
         )
         return 1
     print(_END.format(cache=image.parent), flush=True)
