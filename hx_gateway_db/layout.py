@@ -24,6 +24,8 @@ GATEWAY_ENV = "gateway.env"
 CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
 GROUPS = PurePosixPath("/etc/group")
+# The authorities that the system trusts (package ca-certificates).
+SYSTEM_CERTIFICATES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 # Where systemd runs the machine (sd_booted(3)).
 SYSTEMD_RUNS = Path("/run/systemd/system")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from hx_gateway_db.findings import Finding, Level, Subject
-from hx_gateway_db.host import config_yaml
+from hx_gateway_db.host import config_yaml, gateway_env
 from hx_gateway_db.host.drop_ins import DATABASE
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.included import Part, parts
@@ -82,7 +82,9 @@ def _replaced(part: Part, path: PurePosixPath, settings: Settings) -> Iterator[F
 def _wanted(settings: Settings) -> dict[str, str]:
     from hx_gateway_db.host import render
 
-    return environment_files.values(render.gateway_env(settings))
+    # What yields to an administrator's is no loss.
+    offered = [line.key for line in gateway_env.OFFERED]
+    return environment_files.values(render.gateway_env(settings, offered))
 
 
 def _of_unit(unit: str, host: Host, settings: Settings) -> list[Finding]:

@@ -36,7 +36,8 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
         yield Fact("cache and rate limit", f"{limit}{', but for what is lost' if lost else ''}")
-        yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
+        switched_off = dict(settings.variables).get("DISABLE_ADMIN_UI") == "true"
+        yield Fact("admin UI", "switched off" if switched_off else "left on")
     if lost:
         yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
     if not host.layout.live or not units.available():

@@ -233,8 +233,9 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
-    host, moved_from, settings = desired(options.root, _given(options))
-    plan = plan_apply(settings, host, moved_from)
+    given = _given(options)
+    host, moved_from, settings = desired(options.root, given)
+    plan = plan_apply(settings, host, moved_from, whole=not given)
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
+from hx_gateway_db.settings.kinds import boolean, whole_number, word
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
@@ -19,8 +20,6 @@ _DEFAULTS = {
     for answer in ANSWERS
     if answer.default and answer.key not in _TOLD_BY_OTHERS
 }
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_Value = TypeVar("_Value")
 
 
 def parse_answers(text: str, source: str) -> dict[str, str]:
@@ -113,43 +112,44 @@ def to_settings(
     # What the present value was for, the answers may have switched off.
     if sslmode != "verify-full" and not given.get("PG_SSLROOTCERT"):
         values["PG_SSLROOTCERT"] = ""
-    if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
+    if not boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
         values["REDIS_CACERT"] = ""
     redis = None
     where = given.get("REDIS") or given.get("REDIS_HOST")
-    if given.get("REDIS_PASS") and not where and not _boolean(values, "REDIS"):
+    if given.get("REDIS_PASS") and not where and not boolean(values, "REDIS"):
         raise InvalidSettings("REDIS_PASS is answered, but not for which Redis: answer REDIS_HOST.")
-    if _boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
+    if boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
         if database_choice(given) == "local" and not values.get("REDIS_PASS"):
             _own_user(values, generate_password)
         redis = Redis(
             host=values["REDIS_HOST"],
-            port=_number(values, "REDIS_PORT"),
+            port=whole_number(values, "REDIS_PORT"),
             user=values.get("REDIS_USER", ""),
             password=values.get("REDIS_PASS", ""),
-            database=_number(values, "REDIS_DB"),
-            tls=_boolean(values, "REDIS_TLS"),
+            database=whole_number(values, "REDIS_DB"),
+            tls=boolean(values, "REDIS_TLS"),
             ca_file=values.get("REDIS_CACERT", ""),
             parameters=_redis_parameters(values, present),
         )
     elif not given.get("REDIS_TRANSACTION_BUFFER"):
         values["REDIS_TRANSACTION_BUFFER"] = "false"
+    values |= {"DATABASE": database_choice(given), "REDIS": word(redis is not None)}
     return Settings(
         postgres=Postgres(
             host=values["PG_HOST"],
-            port=_number(values, "PG_PORT"),
+            port=whole_number(values, "PG_PORT"),
             database=values["PG_DB"],
             user=values["PG_USER"],
             password=values["PG_PASS"],
             sslmode=sslmode,
             ca_file=values.get("PG_SSLROOTCERT", ""),
-            pgbouncer=None if values["PG_BOUNCER"] == "auto" else _boolean(values, "PG_BOUNCER"),
+            pgbouncer=None if values["PG_BOUNCER"] == "auto" else boolean(values, "PG_BOUNCER"),
             parameters=_postgres_parameters(sslmode, present),
         ),
         redis=redis,
-        cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
-        transaction_buffer=_boolean(values, "REDIS_TRANSACTION_BUFFER"),
-        disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
+        cache=Cache(whole_number(values, "RATE_LIMIT")) if boolean(values, "CACHE") else None,
+        transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
+        variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
 
@@ -192,7 +192,7 @@ def _redis_parameters(
 ) -> tuple[tuple[str, str], ...]:
     """Those of the present URL; without TLS redis-py takes none for it."""
     parameters = present.redis.parameters if present and present.redis else ()
-    tls = _boolean(values, "REDIS_TLS")
+    tls = boolean(values, "REDIS_TLS")
     return tuple(item for item in parameters if tls or not item[0].startswith("ssl_"))
 
 
@@ -228,10 +228,10 @@ def from_settings(settings: Settings) -> dict[str, str]:
         "PG_PASS": postgres.password,
         "PG_SSLMODE": postgres.sslmode,
         "PG_SSLROOTCERT": postgres.ca_file,
-        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else _word(postgres.pgbouncer),
-        "REDIS": _word(settings.redis is not None),
-        "DISABLE_ADMIN_UI": _word(settings.disable_admin_ui),
-        "CACHE": _word(settings.cache is not None),
+        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else word(postgres.pgbouncer),
+        "REDIS": word(settings.redis is not None),
+        **variables.answers(settings.variables),
+        "CACHE": word(settings.cache is not None),
         "BASE": str(settings.base),
     }
     if settings.redis:
@@ -241,9 +241,9 @@ def from_settings(settings: Settings) -> dict[str, str]:
             "REDIS_USER": settings.redis.user,
             "REDIS_PASS": settings.redis.password,
             "REDIS_DB": str(settings.redis.database),
-            "REDIS_TLS": _word(settings.redis.tls),
+            "REDIS_TLS": word(settings.redis.tls),
             "REDIS_CACERT": settings.redis.ca_file,
-            "REDIS_TRANSACTION_BUFFER": _word(settings.transaction_buffer),
+            "REDIS_TRANSACTION_BUFFER": word(settings.transaction_buffer),
         }
     if settings.cache:
         answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
@@ -261,21 +261,3 @@ def _sslmode(values: Mapping[str, str]) -> str:
     # Prisma, LiteLLM's way to the database, can't check the CA without the name.
     mode = values["PG_SSLMODE"]
     return "verify-full" if mode == "verify-ca" else mode
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _boolean(values: Mapping[str, str], key: str, default: bool = False) -> bool:
-    text = values.get(key) or _word(default)
-    if text.lower() not in _BOOLEANS:
-        raise wrong(key, text, "use true or false")
-    return _BOOLEANS[text.lower()]
-
-
-def _number(values: Mapping[str, str], key: str) -> int:
-    text = values[key].strip()
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise wrong(key, text, "use a whole number")
-    return int(text)

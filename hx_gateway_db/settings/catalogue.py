@@ -33,6 +33,8 @@ class Answer(NamedTuple):
     of some (`DATABASE=existing`, `PG_SSLMODE=verify-ca|verify-full`); else it is not asked. One
     that `goes` is reset then, unless it was asked for.
     `once`: a login that one run uses and nothing keeps.
+    `variable`: its line in gateway.env, for an answer that ends up there as it is and nowhere else;
+    `comment` is what stands above that line. What is said there has to be plain (`kinds`).
     """
 
     key: str
@@ -45,6 +47,8 @@ class Answer(NamedTuple):
     needs: str = ""
     goes: bool = False
     once: bool = False
+    variable: str = ""
+    comment: str = ""
 
     @property
     def question(self) -> str:
@@ -255,6 +259,8 @@ ANSWERS = (
         Kind.BOOLEAN,
         "medium",
         default="true",
+        variable="DISABLE_ADMIN_UI",
+        comment="Optional hardening / switches",
     ),
     Answer(
         "BASE",
@@ -264,6 +270,7 @@ ANSWERS = (
         default="/opt/HX-Infrastructure-/api-gateway",
     ),
 )
+VARIABLES = tuple(answer for answer in ANSWERS if answer.variable)
 # The specification's own variables, step 0: what is read from an environment.
 STEP_0 = (
     *("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"),

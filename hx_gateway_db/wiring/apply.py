@@ -64,7 +64,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             progress.say(f"{base} is {settings.base} by another name, and that name stays.")
         if host.problem and not host.distrusted:
             progress.say(f"{host.problem} What can be read of it is kept.")
-        plan = plan_apply(settings, host, moved_from)
+        # Without answers it is asked for as an administrator does, who wants all that there is.
+        plan = plan_apply(settings, host, moved_from, whole=not given)
         online = outside.live(root)
         # Without systemd no unit can be restarted; that it has to be is remembered already.
         nothing = plan.empty or not (online or remembering(plan, host, plan.restart).changes.files)

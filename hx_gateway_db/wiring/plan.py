@@ -85,24 +85,28 @@ class Plan:
         return "".join(unified(change) for change in self.changes.files)
 
 
-def plan_apply(settings: Settings, host: Host, moved_from: Host | None = None) -> Plan:
+def plan_apply(
+    settings: Settings, host: Host, moved_from: Host | None = None, *, whole: bool = False
+) -> Plan:
     """The plan that wires `host` as `settings` say.
 
-    `moved_from` is the host as it is wired now when BASE changes: what is there goes.
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `whole` is as
+    in `wired_gateway_env`.
     Raises Refused when a file can't be edited safely.
     """
     for path, distrust in host.distrusted.items():
         if path != host.layout.gateway_env:
             raise Refused(distrust.sentence)
     config, origin = wired_config(settings, host)
-    return _Draft(settings, host, moved_from, config, origin).plan()
+    return _Draft(settings, host, moved_from, config, origin, whole).plan()
 
 
 @dataclass(frozen=True)
 class _Draft:
     """What a plan to wire a host is made of, to which a run adds what it makes and finds out.
 
-    `config` is the edit of config.yaml if that is there, `origin` where it comes from then.
+    `config` is the edit of config.yaml if that is there, `origin` where it comes from then. `whole`
+    is as in `wired_gateway_env`.
     """
 
     settings: Settings
@@ -110,6 +114,7 @@ class _Draft:
     moved_from: Host | None
     config: Edit | None
     origin: Origin | None
+    whole: bool
     made: Made = field(default_factory=Made)
     prisma: Mapping[str, str] | None = None
 
@@ -122,7 +127,7 @@ class _Draft:
         if host.group is None and host.groups and os.geteuid() == 0:
             group = Group(GATEWAY_GROUP, free_system_group_id(host))
         gid = host.group if group is None else group.gid
-        env = wired_gateway_env(settings, host, present, gid)
+        env = wired_gateway_env(settings, host, present, gid, whole=self.whole)
         edits = [env, *wired_drop_ins(settings, host, present)]
         if self.prisma is not None:
             edits = with_prisma(edits, self.prisma)
@@ -144,7 +149,12 @@ class _Draft:
             changes += _left_behind(self.moved_from)
         changed = [change for change in changes if change.before != change.after]
         restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+        if restart >= set(UNITS) and not self.whole:
+            return replace(self, whole=True).plan()
         env_text = env.change.after.content.decode() if env.change.after else ""
+        left = host.left.after(
+            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
+        )
         state = State(
             wired=True,
             gateway_env=layout.gateway_env,
@@ -157,10 +167,7 @@ class _Draft:
             redis_user=ours.redis_user,
             redis_unit=ours.redis_unit,
             transaction_buffer=settings.transaction_buffer,
-            left=host.left.after(
-                present.values if previous else {},
-                _left_by_apply(settings, ours.database, env_text),
-            ),
+            left=left.with_lines(env.offered),
         )
         gone = _emptied(changed)
         changed += _state_changes(host, state, self.origin)
@@ -312,7 +319,9 @@ def _left_by_apply(settings: Settings, local_database: str, text: str) -> dict[s
     wanted = gateway_env.lines_for(settings)
     lines = environment_files.values(text)
     ours = {key: value for key, value in lines.items() if key in wanted}
-    return tracked(from_host(settings, local_database), ours)
+    waiting = [line.answer.key for line in gateway_env.SAID if line.key not in lines]
+    values = from_host(settings, local_database).items()
+    return tracked({key: value for key, value in values if key not in waiting}, ours)
 
 
 def _left_by_rollback(host: Host) -> Left:

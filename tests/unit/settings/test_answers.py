@@ -19,6 +19,7 @@ PRESENT = Settings(
     Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),
     Redis("r1", user="ru", password="rp", tls=True),
     Cache(30),
+    variables=(("DISABLE_ADMIN_UI", "true"),),
 )
 
 
@@ -40,7 +41,8 @@ def test_a_line_that_is_no_answer_is_refused_with_its_place_but_not_its_value(li
 
 def test_host_and_password_are_enough() -> None:
     settings = to_settings({"PG_HOST": "db1", "PG_PASS": "p"}, None, no_password)
-    assert settings == Settings(Postgres("db1", "hx_gateway", "hx_gateway", "p"))
+    postgres = Postgres("db1", "hx_gateway", "hx_gateway", "p")
+    assert settings == Settings(postgres, variables=(("DISABLE_ADMIN_UI", "true"),))
 
 
 def test_a_redis_host_alone_switches_redis_on() -> None:
@@ -98,7 +100,9 @@ def test_what_is_missing_or_wrong_is_named(answers: dict[str, str], named: str) 
 
 
 def test_settings_become_answers_that_lead_back_to_them() -> None:
-    plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), disable_admin_ui=False)
+    plain = Settings(
+        Postgres("db1", "d", "u", "p"), Redis("r1"), variables=(("DISABLE_ADMIN_UI", "false"),)
+    )
     assert to_settings(from_settings(plain), None, no_password) == plain
 
 
@@ -133,7 +137,7 @@ def test_an_administrator_s_login_is_no_part_of_the_settings() -> None:
         "redis": Login("default", "ra"),
     }
     settings = to_settings(given, None, no_password)
-    assert settings == Settings(Postgres("h", "hx_gateway", "hx_gateway", "p"))
+    assert settings == to_settings({"PG_HOST": "h", "PG_PASS": "p"}, None, no_password)
     assert "geheim" not in repr(administrators(given))
 
 

@@ -408,6 +408,7 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
         *COMMAND_LINE,
         *("cli.commands", "errors", "findings", "redaction", "layout"),
         *("settings", "settings.answers", "settings.catalogue", "settings.values"),
+        *("settings.kinds", "settings.variables"),
         *("wiring", "wiring.settled", "wiring.interruption"),
         *("transaction", "transaction.lock", "transaction.folders"),
         *("transaction.foreign_file", "transaction.snapshot"),
