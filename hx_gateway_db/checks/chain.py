@@ -9,6 +9,7 @@ from hx_gateway_db.gateway.proof import find_master_key
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.redaction import beginning, printable, redact, said, without_secrets
+from hx_gateway_db.settings.urls import password_in
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.units import ServiceFailed
 
@@ -39,7 +40,8 @@ class Chain:
         """The gateway's passwords and keys, for redaction."""
         settings = self.host.settings
         keys = (self.master, *(self.wrapper.get(name) for name in _WRAPPER_KEYS))
-        return [*(settings.secrets if settings else ()), *(key for key in keys if key)]
+        own = password_in(self.wrapper.get("PG_URL", ""))
+        return [*(settings.secrets if settings else ()), *(key for key in (*keys, own) if key)]
 
     def cleaned(self, finding: Finding) -> Finding:
         """`finding` without secrets and control characters, its texts cut."""

@@ -3,19 +3,20 @@
 import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import links, models
+from hx_gateway_db.checks import links, models, wrapper_dependencies
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.log_lines import relevant
 from hx_gateway_db.checks.spend import Request, SpendRows
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import sentences
-from hx_gateway_db.gateway.http import Entry, VirtualKey
+from hx_gateway_db.gateway.http import Answer, Entry, NotAnswering, VirtualKey
 from hx_gateway_db.gateway.proof import readiness
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said, without_secrets
@@ -103,6 +104,7 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
     ready = in_thread.start(partial(_row, partial(readiness, chain.litellm)))
     stored = in_thread.start(partial(_row, partial(links.tables, chain)))
     admin_ui = in_thread.start(partial(_row, partial(links.admin_ui, chain)))
+    asked_wrapper = in_thread.start(partial(_timed, wrapper_dependencies.ask))
     yield litellm.result()[0]
     yield wrapper.result()[0]
     yield litellm.result()[1]
@@ -111,11 +113,13 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
         away = "LiteLLM does not answer" if units.available() else "LiteLLM is not asked"
         yield _skipped(sentences.READINESS, away)
         yield stored.result()
+        yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
         names = (sentences.KEY, *_WITH_A_KEY, links.UI, links.SPEND)
         yield from (_skipped(name, away) for name in names)
         return
     yield ready.result()
     yield stored.result()
+    yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
     with ExitStack() as stack:
         row, key = _row_and(partial(links.virtual_key, chain, stack))
         yield row
@@ -134,6 +138,16 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
         failed = any(row.finding.level is Level.FAILED for row in known)
         wait = 0.0 if failed else until
         yield _row(partial(links.spend_row, chain, spend, asked, wait))
+
+
+def _dependencies(
+    chain: Chain, wrapper: Row, stored: Row, asked: Future[tuple[Answer | NotAnswering, float]]
+) -> Iterator[Row]:
+    """A row where the wrapper answers and has such a check."""
+    if wrapper.finding.level is Level.OK:
+        answer, seconds = asked.result()
+        if finding := wrapper_dependencies.finding(chain, answer, stored.finding):
+            yield Row(finding, seconds)
 
 
 def _with_a_key(
@@ -174,16 +188,18 @@ def _service(chain: Chain, name: str, port: int) -> tuple[Row, Row]:
 
 
 def _row(check: Callable[[], Finding]) -> Row:
-    started = time.monotonic()
-    finding = check()
-    return Row(finding, time.monotonic() - started)
+    return Row(*_timed(check))
 
 
 def _row_and(check: Callable[[], tuple[Finding, T]]) -> tuple[Row, T]:
     """A row, and what the check found besides, for those after it."""
+    (finding, value), seconds = _timed(check)
+    return Row(finding, seconds), value
+
+
+def _timed(check: Callable[[], T]) -> tuple[T, float]:
     started = time.monotonic()
-    finding, value = check()
-    return Row(finding, time.monotonic() - started), value
+    return check(), time.monotonic() - started
 
 
 def _skipped(name: str, why: str) -> Row:

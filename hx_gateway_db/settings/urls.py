@@ -177,6 +177,15 @@ def another_database(url: str, postgres: Postgres) -> str:
     return ""
 
 
+def password_in(url: str) -> str:
+    """The password in a URL of somebody else; empty if none can be found."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return dict(parse_qsl(parts.query)).get("password") or unquote(parts.password or "")
+
+
 def _here(host: str) -> str:
     return "localhost" if host in ("127.0.0.1", "::1") else host
 

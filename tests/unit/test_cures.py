@@ -39,6 +39,8 @@ KNOWN = {
     "redis.check": {"redis.port"},
     "gateway.sentences": {"entry"},
     "settings.values": {"', '.join(SSL_MODES)"},
+    "settings.kinds": {"', '.join(answer.choices)", "answer.least"},
+    "checks.wrapper_dependencies": {"name", "tables.name"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "checks.units": {"short", "read_log"},
 }
