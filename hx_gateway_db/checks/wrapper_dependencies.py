@@ -10,7 +10,8 @@ from hx_gateway_db.gateway.http import Answer, HeldByAnother, NotAnswering
 from hx_gateway_db.layout import WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.urls import another_database
-from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.settings.values import address
+from hx_gateway_db.systemd import environment_files, unit_variables
 
 NAME = "wrapper.dependencies"
 _ABOUT = Subject(NAME, f"port {WRAPPER_PORT}")
@@ -71,15 +72,19 @@ def _cure(chain: Chain, one: Dependency, tables: Finding) -> str:
     host = chain.host
     written = environment_files.values(host.text(host.layout.gateway_env) or "").get(name)
     runs_with = chain.wrapper.get(name)
-    if written is None and runs_with is None:
-        return "run 'hx-gateway-db apply'" if chain.wrapper else _READ_LOG
-    if written is None:
-        return f"correct {name} where {_SHORT} has it from"
+    if not chain.wrapper:
+        return _READ_LOG
     if runs_with != written:
-        return _RESTART if chain.wrapper else _READ_LOG
+        ours = (host.layout.gateway_env,)
+        if runs_with and unit_variables.sets(host.layout.root, WRAPPER_UNIT, name, ours):
+            return f"correct {name} where {_SHORT} has it from"
+        return "run 'hx-gateway-db apply'" if written is None else _RESTART
     settings = host.settings
-    if one.postgres and settings and another_database(written, settings.postgres):
+    if one.postgres and settings and another_database(written or "", settings.postgres):
         return f"correct {name} in gateway.env, or remove it there and run 'hx-gateway-db apply'"
+    if one.redis and settings and settings.redis:
+        at = address(settings.redis.host, settings.redis.port)
+        return f"start Redis at {at}, or check REDIS_HOST and REDIS_PORT"
     return _READ_LOG
 
 

@@ -4,14 +4,17 @@ In the first half nothing is ever changed on the gateway. Then: the same server'
 as LiteLLM gets them, and roles and databases that we make.
 """
 
+import json
 import string
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hx_gateway_db.settings.urls import libpq_url
+from hx_gateway_db.settings.values import Postgres
 from tests.machine.installation import GATEWAY_ENV, assert_a_virtual_key_works, chat
-from tests.machine.machine import Machine
+from tests.machine.machine import BASE, WRAPPER_URL, Machine
 from tests.machine.postgres_failures import FAILURES, HERE
 from tests.machine.postgres_servers import (
     PASSWORD,
@@ -320,6 +323,132 @@ def test_a_server_that_shuts_down_or_recovers_says_so(machine: Machine) -> None:
     second_cluster(machine, "stop", "--force")
 
 
+# What the wrapper gets
+
+
+CLIENTS = """
+import asyncio, json, sys
+
+WHO = "SELECT current_user, current_database(), current_schema()"
+WHO += ", (SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
+client, urls = sys.argv[1], json.load(sys.stdin)
+
+
+def by_psycopg(url):
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        return list(connection.execute(WHO).fetchone())
+
+
+async def ask(url):
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetchrow(WHO))
+    finally:
+        await connection.close()
+
+
+def by_asyncpg(url):
+    return asyncio.run(ask(url))
+
+
+def by_libpq(url):
+    import subprocess
+
+    command = ["psql", "-XAtq", "-F", "\\x1f", "-c", WHO, "-d", url]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.removesuffix("\\n").split("\\x1f")
+
+
+def outcome(url):
+    try:
+        return globals()[f"by_{client}"](url)
+    except Exception as error:
+        return "certificate" if "certificate" in str(error).lower() else repr(error)
+
+
+print(json.dumps([outcome(url) for url in urls]))
+"""
+PYTHONS = {
+    "libpq": "/usr/bin/python3",
+    "psycopg": "/usr/bin/python3",
+    "asyncpg": f"{BASE}/gateway/venv/bin/python",
+}
+
+
+def outcomes(machine: Machine, client: str, each: list[dict[str, Any]]) -> list[Any]:
+    """What a client gets with the PG_URL of each of these databases, as the wrapper's user."""
+    here: dict[str, Any] = {"host": "127.0.0.1", "database": "hx", "user": "hx"}
+    urls = [libpq_url(Postgres(**here | {"password": PASSWORD} | one)) for one in each]
+    command = ["runuser", "-u", "hx-gateway", "--", PYTHONS[client], "-c", CLIENTS, client]
+    found = json.loads(machine.run(command, input=json.dumps(urls)).stdout)
+    return [tuple(one) if isinstance(one, list) else one for one in found]
+
+
+HX, WITH_TLS, WITHOUT = ("hx", "hx", "public"), "true", "false"
+BY_NAME = {"host": "db.hx.test"}
+ANY_CA = {"sslmode": "verify-full"}
+
+
+WRITERS = f"{ODD} writers"
+
+
+@pytest.fixture(scope="module")
+def odd_names(machine: Machine) -> None:
+    machine.psql(f"CREATE ROLE {quoted(WRITERS)} LOGIN PASSWORD {literal(PRINTABLE)}")
+    machine.psql(f"CREATE DATABASE {quoted(WRITERS)} OWNER {quoted(WRITERS)}")
+    machine.psql(f"CREATE SCHEMA {quoted(ODD)} AUTHORIZATION hx", database="hx")
+
+
+@pytest.mark.usefixtures("odd_names")
+@pytest.mark.parametrize("client", PYTHONS)
+def test_pg_url_is_read_alike_by_whoever_reads_it(machine: Machine, client: str) -> None:
+    odd = {"user": WRITERS, "database": WRITERS, "password": PRINTABLE}
+    elsewhere = {"parameters": (("schema", "elsewhere"), ("connection_limit", "5"))}
+    expected = (
+        ({"sslmode": "disable"}, (*HX, WITHOUT)),
+        ({"sslmode": "prefer"}, (*HX, WITH_TLS)),
+        ({"sslmode": "require"}, (*HX, WITH_TLS)),
+        (GOOD_CA, (*HX, WITH_TLS)),
+        (GOOD_CA | BY_NAME, (*HX, WITH_TLS)),
+        # The CA is none of the system's.
+        (ANY_CA | BY_NAME, "certificate"),
+        ({"host": "::1"}, (*HX, WITH_TLS)),
+        (odd, (WRITERS, WRITERS, "public", WITH_TLS)),
+        (odd | GOOD_CA, (WRITERS, WRITERS, "public", WITH_TLS)),
+        (elsewhere, ("hx", "hx", "elsewhere", WITH_TLS)),
+        ({"parameters": (("schema", ODD),)}, ("hx", "hx", ODD, WITH_TLS)),
+    )
+    got = outcomes(machine, client, [settings for settings, _ in expected])
+    assert got == [wanted for _, wanted in expected]
+
+
+@pytest.mark.parametrize("certificate", ["wrong", "expired"])
+def test_pg_url_checks_what_is_to_be_checked_whoever_reads_it(
+    machine: Machine, certificate: str
+) -> None:
+    present(machine, certificate)
+    for client in PYTHONS:
+        got = outcomes(machine, client, [GOOD_CA | BY_NAME, BY_NAME | {"sslmode": "require"}])
+        assert got == ["certificate", (*HX, WITH_TLS)], client
+    present(machine, "good")
+
+
+def test_pg_url_trusts_the_system_s_authorities_where_no_other_is_answered(
+    machine: Machine,
+) -> None:
+    machine.run(["install", "-m", "644", "/etc/ssl/hx/ca.crt", "/usr/local/share/ca-certificates/"])
+    machine.run(["update-ca-certificates"])
+    for client in PYTHONS:
+        assert outcomes(machine, client, [ANY_CA | BY_NAME]) == [(*HX, WITH_TLS)], client
+    machine.run(["rm", "/usr/local/share/ca-certificates/ca.crt"])
+    machine.run(["update-ca-certificates", "--fresh"])
+
+
 # What LiteLLM gets
 
 
@@ -339,6 +468,7 @@ def test_litellm_connects_with_the_certificate_checked_or_is_not_touched(machine
     apply(machine, answers, status=0)
     assert f"DATABASE_URL={DATABASE_URL}\n" in machine.read(GATEWAY_ENV)
     assert_a_virtual_key_works(machine)
+    assert machine.http("GET", f"{WRAPPER_URL}/healthz/deps").json["postgres"] is True
     assert sessions(machine) == ["t|TLSv1.3"]
 
 

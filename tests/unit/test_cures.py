@@ -40,7 +40,7 @@ KNOWN = {
     "gateway.sentences": {"entry"},
     "settings.values": {"', '.join(SSL_MODES)"},
     "settings.kinds": {"', '.join(answer.choices)", "answer.least"},
-    "checks.wrapper_dependencies": {"name", "tables.name"},
+    "checks.wrapper_dependencies": {"name", "tables.name", "at"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "checks.units": {"short", "read_log"},
 }

@@ -88,10 +88,18 @@ def test_a_host_of_an_earlier_version_gets_the_line_by_an_apply(root: Path, chai
     lines = values((root / ENV).read_text())
     old = replace(chain, host=read_host(root), wrapper=lines)
     assert found(old, {"postgres": False}).cure == APPLY
+    unit = root / "etc/systemd/system/hx-gateway-ml.service"
+    unit.write_text("[Service]\nEnvironment=PG_URL=postgresql://mine\n")
     elsewhere = replace(old, wrapper=lines | {"PG_URL": "postgresql://mine"})
     assert (
         found(elsewhere, {"postgres": False}).cure
         == "correct PG_URL where hx-gateway-ml has it from"
+    )
+
+
+def test_a_redis_that_is_away_is_named(chain: Chain) -> None:
+    assert found(chain, {"redis": False}).cure == (
+        "start Redis at r1:6379, or check REDIS_HOST and REDIS_PORT"
     )
 
 
