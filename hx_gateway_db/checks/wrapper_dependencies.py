@@ -13,7 +13,7 @@ from hx_gateway_db.settings.urls import another_database
 from hx_gateway_db.settings.values import address
 from hx_gateway_db.systemd import environment_files, unit_variables
 
-NAME = "wrapper.dependencies"
+NAME = "wrapper.deps"
 _ABOUT = Subject(NAME, f"port {WRAPPER_PORT}")
 _THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
 _SHORT = WRAPPER_UNIT.removesuffix(".service")

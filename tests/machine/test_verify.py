@@ -23,7 +23,7 @@ ML_ENV = "/etc/hx-gateway/ml.env"
 VERIFY = ["hx-gateway-db", "verify"]
 NAMES = [
     *("litellm.unit", "wrapper.unit", "litellm.port", "wrapper.port", "litellm.database"),
-    *("postgres.tables", "wrapper.dependencies", "litellm.key", "wrapper.key"),
+    *("postgres.tables", "wrapper.deps", "litellm.key", "wrapper.key"),
     *("model.list", "model.chat"),
     *("model.embedding", "litellm.cache", "litellm.limit", "litellm.ui", "litellm.spend"),
 ]
@@ -151,7 +151,7 @@ def test_all_is_well_down_to_the_row_of_that_very_chat(machine: Machine) -> None
     assert "active since 2" in checks["litellm.unit"]["detail"]
     assert "hands a virtual key on" in checks["wrapper.key"]["detail"]
     reaches = "the wrapper on port 4010 reaches postgres and redis"
-    assert checks["wrapper.dependencies"]["detail"] == reaches
+    assert checks["wrapper.deps"]["detail"] == reaches
     assert "16 models on port 4010" in checks["model.list"]["detail"]
     assert "hx-chat on port 4010 says HX-OK" in checks["model.chat"]["detail"]
     assert "came from Redis" in checks["litellm.cache"]["detail"]
@@ -185,7 +185,7 @@ def test_it_takes_less_than_five_seconds_and_tells_a_row_that_has_not_come(
 
 def test_redis_stopped(machine: Machine) -> None:
     with stopped(machine, "redis-server"):
-        said = failure(machine, "wrapper.dependencies", "litellm.cache")
+        said = failure(machine, "wrapper.deps", "litellm.cache")
         on_terminal = ["script", "--quiet", "--command", " ".join(VERIFY), "/dev/null"]
         plain = machine.run(on_terminal, env={"NO_COLOR": "1", "TERM": "xterm"}).stdout
         coloured = machine.run(on_terminal, env={"TERM": "xterm"}).stdout
@@ -219,12 +219,12 @@ def test_a_wrapper_that_runs_with_another_pg_url_than_there_is_now(machine: Mach
     restart_wrapper(machine)
     machine.wait_for_gateway()
     machine.write(GATEWAY_ENV, env, owner=owner, mode=int(mode, 8))
-    said = failure(machine, "wrapper.dependencies")
+    said = failure(machine, "wrapper.deps")
     assert "the wrapper on port 4010 does not reach postgres" in said
     assert "Cure: run 'systemctl restart hx-gateway-ml'" in said
     restart_wrapper(machine)
     machine.wait_for_gateway()
-    assert verify(machine)[1]["wrapper.dependencies"]["result"] == "ok"
+    assert verify(machine)[1]["wrapper.deps"]["result"] == "ok"
 
 
 def test_the_wrapper_stopped(machine: Machine) -> None:
@@ -315,9 +315,9 @@ def test_the_database_stopped(machine: Machine) -> None:
         status, checks = verify(machine)
         said = machine.run(VERIFY, check=False).stdout
     assert status == 6
-    failed = {"postgres.tables", "wrapper.dependencies", "litellm.key"}
+    failed = {"postgres.tables", "wrapper.deps", "litellm.key"}
     assert results(checks, "failed") == failed, checks
-    assert checks["wrapper.dependencies"]["cure"] == "do first what postgres.tables says"
+    assert checks["wrapper.deps"]["cure"] == "do first what postgres.tables says"
     assert "PostgreSQL at 127.0.0.1:5432 refuses connections" in checks["postgres.tables"]["detail"]
     assert "check PG_PORT, that the server runs" in checks["postgres.tables"]["cure"]
     assert "can't make a virtual key (HTTP 500: it does not" in checks["litellm.key"]["detail"]

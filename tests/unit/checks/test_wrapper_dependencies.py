@@ -57,7 +57,7 @@ def test_who_is_not_the_wrapper_is_not_believed(chain: Chain) -> None:
     stranger = Subject("x", "").failed("port 4010 is held by a stranger")
     said = finding(chain, HeldByAnother(stranger), TABLES)
     assert said is not None
-    assert (said.name, said.level) == ("wrapper.dependencies", Level.FAILED)
+    assert (said.name, said.level) == ("wrapper.deps", Level.FAILED)
 
 
 def test_a_database_that_it_does_not_reach_is_a_failure_in_its_words(chain: Chain) -> None:
