@@ -12,14 +12,18 @@ from hx_gateway_db.settings.answers import (
     to_settings,
     written,
 )
+from hx_gateway_db.settings.catalogue import VARIABLES
 from hx_gateway_db.settings.urls import database_url, parse_database_url
 from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
+# What the rows of the table say that are lines and nothing else, without an answer and with others.
+UNANSWERED = tuple((row.variable, row.default) for row in VARIABLES if row.default)
+ANSWERED = tuple((name, "false" if said == "true" else said) for name, said in UNANSWERED)
 PRESENT = Settings(
     Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),
     Redis("r1", user="ru", password="rp", tls=True),
     Cache(30),
-    variables=(("DISABLE_ADMIN_UI", "true"),),
+    variables=UNANSWERED,
 )
 
 
@@ -42,7 +46,7 @@ def test_a_line_that_is_no_answer_is_refused_with_its_place_but_not_its_value(li
 def test_host_and_password_are_enough() -> None:
     settings = to_settings({"PG_HOST": "db1", "PG_PASS": "p"}, None, no_password)
     postgres = Postgres("db1", "hx_gateway", "hx_gateway", "p")
-    assert settings == Settings(postgres, variables=(("DISABLE_ADMIN_UI", "true"),))
+    assert settings == Settings(postgres, variables=UNANSWERED)
 
 
 def test_a_redis_host_alone_switches_redis_on() -> None:
@@ -100,9 +104,7 @@ def test_what_is_missing_or_wrong_is_named(answers: dict[str, str], named: str) 
 
 
 def test_settings_become_answers_that_lead_back_to_them() -> None:
-    plain = Settings(
-        Postgres("db1", "d", "u", "p"), Redis("r1"), variables=(("DISABLE_ADMIN_UI", "false"),)
-    )
+    plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), variables=ANSWERED)
     assert to_settings(from_settings(plain), None, no_password) == plain
 
 
