@@ -31,7 +31,8 @@ class Dependency:
 
     @property
     def postgres(self) -> bool:
-        return any(part in self.name.lower() for part in ("postgres", "pg", "database", "db"))
+        name = self.name.lower()
+        return "postgres" in name or name in ("pg", "db", "database")
 
     @property
     def redis(self) -> bool:

@@ -61,6 +61,7 @@ def test_a_stranger_names_no_more_than_there_is_room_for() -> None:
         *(("postgres", True, False), ("PostgreSQL", True, False), ("pg", True, False)),
         *(("db", True, False), ("database", True, False), ("redis", False, True)),
         *(("redis_cache", False, True), ("qdrant", False, False)),
+        ("mongodb", False, False),
     ],
 )
 def test_ours_are_known_by_name(name: str, postgres: bool, redis: bool) -> None:
