@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
-from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
@@ -38,6 +38,7 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact("cache and rate limit", f"{limit}{', but for what is lost' if lost else ''}")
         switched_off = dict(settings.variables).get("DISABLE_ADMIN_UI") == "true"
         yield Fact("admin UI", "switched off" if switched_off else "left on")
+        yield Fact("watched", _watched(host))
     if lost:
         yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
     if not host.layout.live or not units.available():
@@ -51,6 +52,14 @@ def status(host: Host) -> Iterator[Fact]:
         from hx_gateway_db.gateway import http
 
         yield Fact("LiteLLM says of its database", http.database_state())
+
+
+def _watched(host: Host) -> str:
+    if not host.watched:
+        return "no"
+    if not host.layout.live or not units.available() or units.unit(WATCH_TIMER).running:
+        return "yes"
+    return f"yes, but {WATCH_TIMER} does not run: 'systemctl start {WATCH_TIMER}' starts it"
 
 
 def _gateway_env(host: Host) -> str:
