@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 
@@ -46,6 +46,10 @@ class Finding:
         why = f" ({self.why})" if self.why else ""
         cure = f": {self.cure}" if self.cure else ""
         return f"{self.what}{why}{cure}."
+
+    def as_json(self) -> dict[str, object]:
+        """As `--json` shows it; scripts rely on these names."""
+        return asdict(self) | {"level": self.level.value, "by": self.by.value}
 
 
 @dataclass(frozen=True)

@@ -15,25 +15,22 @@ from hx_gateway_db.systemd.units import Unit
 _STARTING_SECONDS = 60.0
 
 
-def check_service(name: str, port: int, restart_pending: bool) -> Iterator[Finding]:
-    """What a unit does, then who answers on its port.
-
-    `restart_pending` says that the unit runs with files that are not today's.
-    """
+def check_service(name: str, port: int) -> Iterator[Finding]:
+    """What a unit does, then who answers on its port."""
     unit = units.unit(name) if units.available() else None
     yield (
-        unit_finding(unit, restart_pending)
+        unit_finding(unit)
         if unit
         else Subject(_id(name, "unit"), name).skipped("systemd does not run here")
     )
     yield _check_port(name, port, unit)
 
 
-def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
+def unit_finding(unit: Unit) -> Finding:
     """What a unit does, from its properties."""
     name, short = unit.name, unit.name.removesuffix(".service")
     read_log = f"mend what 'journalctl -u {short} -n 80 --no-pager' tells"
-    level, what, why, cure = Level.FAILED, f"{name} is {unit.active_state}", "", read_log
+    level, what, cure = Level.FAILED, f"{name} is {unit.active_state}", read_log
     if unit.load_state == "masked":
         what, cure = f"{name} is masked", f"run 'systemctl unmask {short}' and start it"
     elif not unit.present:
@@ -41,9 +38,6 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
     elif unit.running:
         level, cure = Level.OK, ""
         what = f"active since {unit.since.partition(' ')[2] or 'an unknown time'}"
-        if restart_pending:
-            level, cure = Level.WARNING, "run 'hx-gateway-db apply'"
-            what, why = f"{name} needs a restart", "it runs with the files of before"
     elif unit.sub_state == "auto-restart":
         what = f"{name} ends again and again (exit status {unit.exit_status})"
     elif unit.active_state == "activating":
@@ -55,7 +49,7 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
         what = f"{name} has failed ({unit.result}, exit status {unit.exit_status})"
     elif unit.active_state == "inactive":
         what, cure = f"{name} is stopped", f"run 'systemctl start {short}'"
-    return Subject(_id(name, "unit"), name).found(level, what, why, cure)
+    return Subject(_id(name, "unit"), name).found(level, what, cure=cure)
 
 
 def port_finding(

@@ -8,7 +8,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +22,8 @@ _INTERRUPTED = 130
 _CHECK_FAILED = 6
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
+# What --json prints is told by docs/schema/; a change that a script would notice raises this.
+_SCHEMA = 1
 _ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
 
 
@@ -149,11 +150,12 @@ class _Terminal:
 
 
 def _apply(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled
+    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, changed_behind_us, is_settled
 
     given = _given(options)
     try:
-        if not options.prepare_prisma and is_settled(options.root, given):
+        settled = not options.prepare_prisma and is_settled(options.root, given)
+        if settled and not changed_behind_us(options.root):
             _report(NOTHING_TO_CHANGE, terminal)
             return 0
         from hx_gateway_db.wiring.apply import Request, apply
@@ -186,8 +188,8 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     terminal.clear()
     failed = bool(failures(findings))
     if options.json:
-        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
-        _print_json({"ok": not failed, "findings": report})
+        report = [finding.as_json() for finding in findings]
+        _print_json({"schema": _SCHEMA, "ok": not failed, "findings": report})
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
@@ -239,7 +241,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
-        _print_json(report)
+        _print_json({"schema": _SCHEMA, **report})
         return 0
     screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
@@ -252,23 +254,31 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
 
 
 def _status(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.checks.status import Fact, status
+    from hx_gateway_db.checks.status import Fact, different, status
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.systemd.units import SystemdSilent
 
     facts: list[Fact] = []
+    found: list[Finding] = []
     silent = None
+    host = read_host(options.root, lenient=True)
     try:
         # One by one: what was found out before systemd fell silent is shown.
-        facts.extend(status(read_host(options.root)))
+        facts.extend(status(host))
+        found = different(host)
     except SystemdSilent as error:
         silent = error
     if options.json:
-        _print_json({fact.name: fact.value for fact in facts})
+        report = {fact.name: fact.value for fact in facts}
+        _print_json(
+            {"schema": _SCHEMA, **report, "findings": [finding.as_json() for finding in found]}
+        )
     else:
         name_width = max(len(fact.name) for fact in facts)
-        for fact in facts:
-            _print(fact.value, first=f"{fact.name:<{name_width}}  ")
+        lines = [(fact.name, fact.value) for fact in facts]
+        lines += [("different", finding.sentence) for finding in found]
+        for name, text in lines:
+            _print(text, first=f"{name:<{name_width}}  ")
     if silent:
         raise silent
     return 0
@@ -289,7 +299,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     if options.watch is not None:
         return _watch(options.root, options.watch, colour)
     started = time.monotonic()
-    chain, spend = read_chain(read_host(options.root)), SpendRows()
+    chain, spend = read_chain(read_host(options.root, lenient=True)), SpendRows()
     width = screen.width(sys.stdout)
     rows = []
     for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
@@ -298,7 +308,8 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
             screen.write(sys.stdout, screen.joined(row_lines(row, width, colour)), flush=True)
     failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
-        _print_json({"ok": not failed, "checks": [row.as_json() for row in rows]})
+        report = [row.as_json() for row in rows]
+        _print_json({"schema": _SCHEMA, "ok": not failed, "checks": report})
     else:
         seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
@@ -313,7 +324,7 @@ def _watch(root: Path, seconds: float, colour: bool) -> int:
     from hx_gateway_db.host.host import read_host
 
     with suppress(KeyboardInterrupt):
-        watch(lambda: read_host(root), seconds, sys.stdout, colour)
+        watch(lambda: read_host(root, lenient=True), seconds, sys.stdout, colour)
     return 0
 
 

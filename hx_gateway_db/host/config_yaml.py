@@ -65,6 +65,19 @@ class Wired:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A key that does not read as we left it, and which an apply writes again.
+
+    `now` is how it reads; empty for one that is not there. `matters`: LiteLLM does something else
+    without it.
+    """
+
+    key: str
+    now: str
+    matters: bool
+
+
 def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     """`text` with the database's logs on, and the keys that make LiteLLM use Redis like that.
 
@@ -77,9 +90,11 @@ def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     edited = {
         path
         for path, value in wanted.items()
-        if left.get(path) == value and found[path] is not None and not _same(found, path, wanted)
+        if left.get(path) == value and path in _edited_paths(found, present)
     }
     notes = [f"{_edited(path, found)}: left as it is." for path in wanted if path in edited]
+    again = [key for key in lost(text, present) if key.now]
+    notes += [f"{key.key} is {key.now} as it was before us: written again." for key in again]
     notes += _overruled(found, wanted, left, use)
     gone = [path for path in _taken_back(left, present) if path not in wanted]
     notes += _gone(found, left, gone, present.use)
@@ -150,10 +165,27 @@ def overriding_variables(text: bytes, names: Collection[str]) -> list[str]:
     return [name for name in names if name in values and values[name] != f"{REFERENCE}{name}"]
 
 
-def lost(text: bytes, present: Present) -> tuple[str, ...]:
-    """The names of keys that we left in the text and that are not in it any more."""
+def lost(text: bytes, present: Present) -> tuple[Lost, ...]:
+    """The keys that we left in the text and that are gone, or as they were before us again."""
     found = _found(text)
-    return tuple(_name(path) for path in _left(found, present) if found[path] is None)
+    left = _left(found, present)
+    gone = [path for path in left if not _same(found, path, left)]
+    edited = _edited_paths(found, present)
+    return tuple(
+        Lost(
+            _name(path),
+            "" if found[path] is None else _shown(found[path]),
+            path not in FLAGS or found[path] is True,
+        )
+        for path in gone
+        if path not in edited
+    )
+
+
+def edited(text: bytes, present: Present) -> dict[str, str]:
+    """The keys that somebody has set to something else than we left there, and to what."""
+    found = _found(text)
+    return {_name(path): _shown(found[path]) for path in _edited_paths(found, present)}
 
 
 def off(text: bytes) -> tuple[str, ...]:
@@ -219,6 +251,21 @@ def _left(found: Mapping[Path, object], present: Present) -> dict[Path, Scalar]:
     return _values(present.use, _own_cache(found, present))
 
 
+def _edited_paths(found: Mapping[Path, object], present: Present) -> list[Path]:
+    """The keys that somebody has set to something else than we left there.
+
+    Where all that we have changed reads as it did before us, nobody has: the file was written
+    anew, from a template or a backup.
+    """
+    left = _left(found, present)
+    other = [path for path in left if not _same(found, path, left)]
+    if len(other) > 1 and present.origin:
+        before = _found(present.origin.pristine)
+        if all(_same(found, path, before) for path in left):
+            return []
+    return [path for path in other if found[path] is not None]
+
+
 def _taken_back(left: Mapping[Path, Scalar], present: Present) -> list[Path]:
     """The keys that are as they were before us as soon as they are not wanted any more."""
     paths = [path for path in left if path not in FLAGS]
@@ -252,7 +299,7 @@ def _purpose(path: Path, use: RedisUse) -> str:
     return "the cache" if use.cache and path != BUFFER else "the spend buffer"
 
 
-def _same(found: Mapping[Path, object], path: Path, wanted: Mapping[Path, Scalar]) -> bool:
+def _same(found: Mapping[Path, object], path: Path, wanted: Mapping[Path, object]) -> bool:
     # In Python, 0 equals False and 1 equals True.
     return type(found[path]) is type(wanted[path]) and found[path] == wanted[path]
 

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from hx_gateway_db.checks.differences import NAME, compare
+from hx_gateway_db.checks.files_left import edits
 from hx_gateway_db.checks.preflight import require
+from hx_gateway_db.checks.running import outdated
 from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import Host, read_host
@@ -67,13 +70,18 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         # Without answers it is asked for as an administrator does, who wants all that there is.
         plan = plan_apply(settings, host, moved_from, whole=not given)
         online = outside.live(root)
+        # An upgrade of the package restarts nothing that is not its own business.
+        compared = online and not outside.units.for_dpkg()
+        if compared:
+            plan = plan.with_outdated(outdated(host, outside.units))
         # Without systemd no unit can be restarted; that it has to be is remembered already.
         nothing = plan.empty or not (online or remembering(plan, host, plan.restart).changes.files)
         if nothing and not (online and request.prepare_prisma):
-            for note in plan.notes:
+            notes = [*plan.notes, *(_what_remains(host, outside) if compared else ())]
+            for note in notes:
                 progress.say(note)
             # An administrator's login is kept nowhere, and so in no digest.
-            if not plan.notes and not administrators(given):
+            if not notes and not administrators(given):
                 remember(root, given, host.files)
             return NOTHING_TO_CHANGE
         if database_choice(given) == "local" and not online and not server_here(settings):
@@ -99,6 +107,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             tidy(root, progress)
         for note in plan.notes:
             progress.say(note)
+        for note in _what_remains(read_host(root), outside) if compared else ():
+            progress.say(note)
         if not online:
             return (
                 "Files are written. Nothing was checked or restarted, since systemd does not run"
@@ -118,14 +128,28 @@ def make_on_servers(
 
 
 def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:
-    """What an apply with these answers would find at its start. Raises as `desired`."""
+    """What an apply with these answers would find, and what has changed since the last one.
+
+    Raises as `desired`.
+    """
     host, moved_from, settings = desired(root, given)
     try:
         plan_apply(settings, host, moved_from)
         files = editable(host)
     except Refused as refusal:
         files = editable(host, refusal)
-    return REAL.inspect(host, settings, files, None).findings
+    found = REAL.inspect(host, settings, files, None).findings
+    wired = moved_from or host
+    # What overrides is among the former.
+    known = {finding.name for finding in found} - {NAME}
+    since = [x for x in compare(wired, REAL.live(root)) if x.name not in known]
+    return (*found, *(since if wired.wired else ()), *edits(wired))
+
+
+def _what_remains(host: Host, outside: Outside) -> list[str]:
+    """What an apply does not put right, as it is somebody else's, in sentences."""
+    found = compare(host, True, outside.units)
+    return [f"Warning: {x.sentence}" for x in found if x.level is Level.FAILED]
 
 
 def _weigh(findings: tuple[Finding, ...], request: Request, progress: Progress) -> None:

@@ -238,7 +238,7 @@ def _restart_broken(name: str, progress: Progress, outside: Outside) -> None:
 
 def _outdated(host: Host, plan: Plan, served: tuple[str, ...], outside: Outside) -> tuple[str, ...]:
     """The units of a plan that don't serve with its files yet."""
-    changing = affected_units(plan.changes.files)
+    changing = (*affected_units(plan.changes.files), *plan.outdated)
     return tuple(
         name
         for name in plan.restart

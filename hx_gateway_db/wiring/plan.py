@@ -70,6 +70,14 @@ class Plan:
         """The same for settings that hold what was left to be found out about the servers."""
         return self._redrawn(lambda draft: replace(draft, settings=settings))
 
+    def with_outdated(self, units: tuple[str, ...]) -> "Plan":
+        """The same, restarting `units` as well, which run with files of before."""
+        return self._redrawn(lambda draft: replace(draft, outdated=units))
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        return self.draft.outdated if self.draft else ()
+
     def _redrawn(self, change: Callable[["_Draft"], "_Draft"]) -> "Plan":
         assert self.draft
         changed = change(self.draft)
@@ -117,6 +125,7 @@ class _Draft:
     whole: bool
     made: Made = field(default_factory=Made)
     prisma: Mapping[str, str] | None = None
+    outdated: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """The plan as far as it is known now. Raises Refused."""
@@ -149,11 +158,12 @@ class _Draft:
             changes += _left_behind(self.moved_from)
         changed = [change for change in changes if change.before != change.after]
         restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+        restart |= set(self.outdated)
         if restart >= set(UNITS) and not self.whole:
             return replace(self, whole=True).plan()
         env_text = env.change.after.content.decode() if env.change.after else ""
         left = host.left.after(
-            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
+            _known(present) if previous else {}, _left_by_apply(settings, ours.database, env_text)
         )
         state = State(
             wired=True,
@@ -195,7 +205,7 @@ def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
         return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
     config, origin, why_not = _unwired_config(host, leave_config)
     changes = [config] if config else []
-    notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
+    notes = [_left_as_it_is(path, str(why)) for path, why in host.unusable.items()]
     notes += [host.problem] if host.problem else []
     notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
     changes += unwired_drop_ins(host)
@@ -330,6 +340,12 @@ def _left_by_rollback(host: Host) -> Left:
     off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
     others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
     return host.left.after(others, others | off) if host.settings else host.left
+
+
+def _known(present: Host) -> dict[str, str]:
+    """The values that a run finds, but what it carries out itself: a cache that is to be off."""
+    gone = present.cache_ours and not present.cache_on
+    return {key: value for key, value in present.values.items() if not (gone and key == "CACHE")}
 
 
 def _private() -> Metadata:

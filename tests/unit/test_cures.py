@@ -24,7 +24,11 @@ KNOWN = {
     "findings": {"self.cure"},
     "checks.configuration": {"edited"},
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
-    "checks.overrides": {"key", "path", "section", "names", "defeat.by", "defeat.file"},
+    "checks.files_left": {"path", "name"},
+    "checks.running": {"short", "listed"},
+    "checks.overrides": {
+        *("key", "path", "section", "names", "by", "defeat.by", "defeat.file", "cure"),
+    },
     "checks.ports": {"unit", "port", "by.ending"},
     "postgres.sentences": {"target.address", "file", "trust_it"},
     "postgres.explanations": {

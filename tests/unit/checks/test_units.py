@@ -54,11 +54,6 @@ def test_a_unit_s_state(state: Unit, level: Level, what: str, cure: str) -> None
     assert what in found.what and cure in found.cure
 
 
-def test_a_unit_with_the_files_of_before_waits_for_apply() -> None:
-    found = unit_finding(unit(), restart_pending=True)
-    assert (found.level, found.cure) == (Level.WARNING, "run 'hx-gateway-db apply'")
-
-
 def test_a_port_that_the_unit_answers() -> None:
     found = port_finding(WRAPPER_UNIT, 4010, None, 200)
     assert (found.name, found.level) == ("wrapper.port", Level.OK)
@@ -101,6 +96,6 @@ def test_without_systemd_it_is_not_told_who_answers_and_nobody_is_asked(
 ) -> None:
     monkeypatch.setattr(units, "available", lambda: False)
     monkeypatch.setattr(http, "health", lambda _: 200)
-    unit_found, port_found = check_service(name, port, restart_pending=False)
+    unit_found, port_found = check_service(name, port)
     assert (unit_found.level, port_found.level) == (Level.SKIPPED, Level.SKIPPED)
     assert port_found.what == f"it can't be told who answers on port {port}: nobody is asked"
