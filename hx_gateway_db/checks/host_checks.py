@@ -119,7 +119,7 @@ def _ports(ground: _Ground) -> Iterator[Finding]:
 def _keys(ground: _Ground) -> Iterator[Finding]:
     host = ground.host
     present = environment_files.values(host.text(host.layout.gateway_env) or "")
-    variables = {**_unit_variables(host), **present}
+    variables = {**unit_variables(host), **present}
     key = config_yaml.master_key(ground.config, variables)
     path = str(host.layout.config_yaml)
     about = Subject("gateway.master-key", path)
@@ -147,7 +147,7 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
     yield about.warning(what, why, cure)
 
 
-def _unit_variables(host: Host) -> dict[str, str]:
+def unit_variables(host: Host) -> dict[str, str]:
     """What LiteLLM's unit has in its environment already, as far as can be told."""
     try:
         return _sandbox(host).variables()

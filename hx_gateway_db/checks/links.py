@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
+from hx_gateway_db.checks import config_table as config_table_checks
 from hx_gateway_db.checks import models as model_checks
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.differences import NAME as WIRING
@@ -46,6 +47,14 @@ def tables(chain: Chain) -> Finding:
         what = chain.host.problem.rstrip(".")
         return Subject(sentences.TABLES, where).failed(what, cure=cure)
     return Subject(sentences.TABLES, where).skipped("no database is wired", cure=cure)
+
+
+def config_table(chain: Chain) -> list[Finding]:
+    """What LiteLLM takes from its database in the place of what we set; nothing else is told."""
+    if chain.host.settings is None:
+        return []
+    found = config_table_checks.findings(chain.host, chain.host.settings, chain.litellm)
+    return [finding for finding in found if finding.level is not Level.OK]
 
 
 def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | None]:

@@ -86,7 +86,13 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.postgres.check import inspect_postgres
 
     found = inspect_postgres(settings.postgres, pool_of(host))
-    return Inspection(found.findings, found.pooled)
+    if host is None or failures(found.findings):
+        return Inspection(found.findings, found.pooled)
+    from hx_gateway_db.checks.config_table import findings
+    from hx_gateway_db.checks.host_checks import unit_variables
+
+    stored = findings(host, settings, unit_variables(host))
+    return Inspection((*found.findings, *stored), found.pooled)
 
 
 def _redis(settings: Settings) -> Inspection:

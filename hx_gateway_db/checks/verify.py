@@ -107,6 +107,7 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
     wiring = in_thread.start(partial(_rows, partial(links.wiring, chain)))
     ready = in_thread.start(partial(_row, partial(readiness, chain.litellm)))
     stored = in_thread.start(partial(_row, partial(links.tables, chain)))
+    table = in_thread.start(partial(_rows, partial(links.config_table, chain)))
     admin_ui = in_thread.start(partial(_row, partial(links.admin_ui, chain)))
     asked_wrapper = in_thread.start(partial(_timed, wrapper_dependencies.ask))
     yield litellm.result()[0]
@@ -118,12 +119,14 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
         away = "LiteLLM does not answer" if units.available() else "LiteLLM is not asked"
         yield _skipped(sentences.READINESS, away)
         yield stored.result()
+        yield from table.result()
         yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
         names = (sentences.KEY, *_WITH_A_KEY, links.UI, links.SPEND)
         yield from (_skipped(name, away) for name in names)
         return
     yield ready.result()
     yield stored.result()
+    yield from table.result()
     yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
     with ExitStack() as stack:
         row, key = _row_and(partial(links.virtual_key, chain, stack))

@@ -30,10 +30,11 @@ DATABASE_URL = ("general_settings", "database_url")
 CACHE_URL = ("litellm_settings", "cache_params", "url")
 POOL = ("general_settings", "database_connection_pool_limit")
 ENVIRONMENT = ("environment_variables",)
+IN_DATABASE = ("general_settings", "store_model_in_db")
 # LiteLLM reads a value that begins so from its environment.
 REFERENCE = "os.environ/"
 _OURS = (*FLAGS, BUFFER, CACHE, TYPE, NAMESPACE, MODE, RATE_LIMIT)
-_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, POOL, ENVIRONMENT)
+_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, POOL, ENVIRONMENT, IN_DATABASE)
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,21 @@ def pool_limit(text: bytes) -> int | None:
     """How many connections a worker of LiteLLM may open; None: as many as it does by itself."""
     value = _found(text)[POOL]
     return value if type(value) is int and value > 0 else None
+
+
+def settings_in_database(text: bytes) -> bool:
+    """Whether LiteLLM reads its table LiteLLM_Config as well."""
+    return _found(text)[IN_DATABASE] is True
+
+
+def top_keys() -> dict[str, list[str]]:
+    """The keys that are ours or would defeat them, by section, without what is below them."""
+    paths = (*_OURS, DATABASE_URL, POOL)
+    sections = dict.fromkeys(path[0] for path in paths)
+    return {
+        section: [*dict.fromkeys(path[1] for path in paths if path[0] == section)]
+        for section in sections
+    }
 
 
 def overrides_cache(text: bytes) -> bool:

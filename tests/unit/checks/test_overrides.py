@@ -104,3 +104,22 @@ def test_what_is_no_list_of_names_includes_nothing(wired: Path, include: str) ->
     assert host.settings
     (finding,) = findings(host, host.settings)
     assert finding.level is Level.OK
+
+
+def test_what_an_included_file_includes_counts_last(wired: Path) -> None:
+    (wired / CONFIG).with_name("deep.yaml").write_text("environment_variables: {DIRECT_URL: x}\n")
+    (finding,) = found(wired, more="include: [deep.yaml, more.yaml]\nmodel_list: []\n")
+    assert "deep.yaml sets environment_variables.DIRECT_URL" in finding.what
+
+
+def test_a_section_that_another_replaces_overrides_nothing(wired: Path) -> None:
+    config = wired / CONFIG
+    config.write_text(config.read_text() + "environment_variables: {REDIS_URL: redis://other}\n")
+    (finding,) = found(wired, more="environment_variables: {LANG: C}\n")
+    assert finding.level is Level.OK
+
+
+def test_an_included_file_that_cannot_be_read_is_told(wired: Path) -> None:
+    (finding,) = found(wired, more="general_settings: [1\n")
+    assert finding.level is Level.FAILED
+    assert "LiteLLM does not start" in finding.why
