@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 PROPERTIES = (
     *("LoadState", "ActiveState", "FragmentPath", "DropInPaths", "NeedDaemonReload"),
-    *("ExecStart", "WorkingDirectory", "EnvironmentFiles"),
+    *("ExecStart", "WorkingDirectory", "Environment", "EnvironmentFiles"),
     *("MainPID", "InvocationID", "ExecMainStartTimestamp"),
 )
 
