@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, copies, overrides, ports
+from hx_gateway_db.checks import configuration, copies, generation, overrides, ports
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
@@ -109,6 +109,10 @@ def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
 
 def _overrides(ground: _Ground) -> Iterator[Finding]:
     return overrides.findings(ground.host, ground.settings)
+
+
+def _generated(ground: _Ground) -> Iterator[Finding]:
+    return generation.findings(ground.host, ground.settings)
 
 
 def _copies(ground: _Ground) -> Iterator[Finding]:
@@ -273,6 +277,7 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.ca-file": _ca_files,
     "gateway.config-overrides": _overrides,
     "gateway.master-key": _keys,
+    generation.NAME: _generated,
     copies.NAME: _copies,
     "gateway.config-conffile": _conffiles,
     "gateway.ports": _ports,

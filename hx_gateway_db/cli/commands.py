@@ -235,8 +235,15 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
+    if options.lines and options.json:
+        raise UsageError("--lines prints lines to paste: use it without --json.")
     given = _given(options)
     host, moved_from, settings = desired(options.root, given)
+    if options.lines:
+        from hx_gateway_db.wiring.template_lines import template_lines
+
+        screen.write(sys.stdout, template_lines(settings, host.layout), exact=True)
+        return 0
     plan = plan_apply(settings, host, moved_from, whole=not given)
     if options.json:
         files = [str(change.path) for change in plan.changes.files]

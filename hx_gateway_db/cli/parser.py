@@ -59,6 +59,7 @@ with exit status 0.
 
 # Flags of single commands; one without an explanation is for the package's own scripts.
 _FLAGS = {
+    "plan": (("--lines", "print the lines for a template that your files are made of, instead"),),
     "apply": (
         ("--prepare-prisma", "generate LiteLLM's database client if it is missing"),
         ("--anyway", "go on although a check fails; what then does not work is put back"),
