@@ -23,7 +23,7 @@ _CHECK_FAILED = 6
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
 # What --json prints is told by docs/schema/; a change that a script would notice raises this.
-_SCHEMA = 1
+SCHEMA = 1
 _ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
 
 
@@ -189,7 +189,7 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     failed = bool(failures(findings))
     if options.json:
         report = [finding.as_json() for finding in findings]
-        _print_json({"schema": _SCHEMA, "ok": not failed, "findings": report})
+        _print_json({"schema": SCHEMA, "ok": not failed, "findings": report})
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
@@ -248,7 +248,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
-        _print_json({"schema": _SCHEMA, **report})
+        _print_json({"schema": SCHEMA, **report})
         return 0
     screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
@@ -278,7 +278,7 @@ def _status(options: Namespace, terminal: _Terminal) -> int:
     if options.json:
         report = {fact.name: fact.value for fact in facts}
         _print_json(
-            {"schema": _SCHEMA, **report, "findings": [finding.as_json() for finding in found]}
+            {"schema": SCHEMA, **report, "findings": [finding.as_json() for finding in found]}
         )
     else:
         name_width = max(len(fact.name) for fact in facts)
@@ -316,7 +316,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
         report = [row.as_json() for row in rows]
-        _print_json({"schema": _SCHEMA, "ok": not failed, "checks": report})
+        _print_json({"schema": SCHEMA, "ok": not failed, "checks": report})
     else:
         seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
