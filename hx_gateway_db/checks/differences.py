@@ -4,7 +4,9 @@ What we left (the state file knows), the files, the units as systemd has them in
 processes that run. Nothing is asked over the network, and nothing is changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 from hx_gateway_db.checks import files_left, overrides, running
 from hx_gateway_db.errors import Refused
@@ -15,6 +17,7 @@ from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.systemd.sandbox import Unavailable
 from hx_gateway_db.systemd.units import ServiceFailed, Units
+from hx_gateway_db.yaml_edit.edit import YamlRefusal
 
 NAME = files_left.NAME
 
@@ -36,17 +39,31 @@ def compare(host: Host, live: bool, units: Units = units) -> Iterator[Finding]:
 
 
 def _found(host: Host, live: bool, units: Units) -> Iterator[Finding]:
-    try:
-        yield from files_left.differences(host)
+    looks: list[Callable[[], Iterator[Finding]]] = [
+        partial(files_left.differences, host),
+        partial(_configured, host),
+    ]
+    looks += [partial(_unit, name, host, units) for name in UNITS if live]
+    for look in looks:
+        try:
+            yield from look()
+        except (Refused, ServiceFailed, Unavailable) as error:
+            yield Subject(NAME, "").skipped(f"not all is compared: {str(error).rstrip('.')}")
+
+
+def _configured(host: Host) -> Iterator[Finding]:
+    """What LiteLLM's configuration has the better of."""
+    # What config.yaml itself is like is told with the files.
+    with suppress(YamlRefusal):
         if host.settings:
             yield from overrides.in_configuration(host, host.settings)
-        for name in UNITS if live else ():
-            unit = units.loaded(name)
-            defeats = _defeats(unit, host)
-            yield from defeats
-            yield from running.differences(unit, host, bool(defeats), units)
-    except (Refused, ServiceFailed, Unavailable) as error:
-        yield Subject(NAME, "").skipped(f"not all is compared: {str(error).rstrip('.')}")
+
+
+def _unit(name: str, host: Host, units: Units) -> Iterator[Finding]:
+    unit = units.loaded(name)
+    defeats = _defeats(unit, host)
+    yield from defeats
+    yield from running.differences(unit, host, bool(defeats), units)
 
 
 def _defeats(unit: Loaded, host: Host) -> list[Finding]:

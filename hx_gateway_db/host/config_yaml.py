@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
+from hx_gateway_db.host.generated import says_generated
 from hx_gateway_db.settings.values import RedisUse
 from hx_gateway_db.yaml_edit.edit import Path, ReadText, Scalar, SetKey, restore
 
@@ -91,7 +92,7 @@ def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     edited = {
         path
         for path, value in wanted.items()
-        if left.get(path) == value and path in _edited_paths(found, present)
+        if left.get(path) == value and path in _edited_paths(text, present)
     }
     notes = [f"{_edited(path, found)}: left as it is." for path in wanted if path in edited]
     again = [key for key in lost(text, present) if key.now]
@@ -171,7 +172,7 @@ def lost(text: bytes, present: Present) -> tuple[Lost, ...]:
     found = _found(text)
     left = _left(found, present)
     gone = [path for path in left if not _same(found, path, left)]
-    edited = _edited_paths(found, present)
+    edited = _edited_paths(text, present)
     return tuple(
         Lost(
             _name(path),
@@ -186,7 +187,7 @@ def lost(text: bytes, present: Present) -> tuple[Lost, ...]:
 def edited(text: bytes, present: Present) -> dict[str, str]:
     """The keys that somebody has set to something else than we left there, and to what."""
     found = _found(text)
-    return {_name(path): _shown(found[path]) for path in _edited_paths(found, present)}
+    return {_name(path): _shown(found[path]) for path in _edited_paths(text, present)}
 
 
 def off(text: bytes) -> tuple[str, ...]:
@@ -267,15 +268,16 @@ def _left(found: Mapping[Path, object], present: Present) -> dict[Path, Scalar]:
     return _values(present.use, _own_cache(found, present))
 
 
-def _edited_paths(found: Mapping[Path, object], present: Present) -> list[Path]:
+def _edited_paths(text: bytes, present: Present) -> list[Path]:
     """The keys that somebody has set to something else than we left there.
 
     Where all that we have changed reads as it did before us, nobody has: the file was written
-    anew, from a template or a backup.
+    anew, from a template or a backup. Of one key alone that is believed of a file that says so.
     """
+    found = _found(text)
     left = _left(found, present)
     other = [path for path in left if not _same(found, path, left)]
-    if len(other) > 1 and present.origin:
+    if other and present.origin and (len(other) > 1 or says_generated(text)):
         before = _found(present.origin.pristine)
         if all(_same(found, path, before) for path in left):
             return []

@@ -86,7 +86,12 @@ def assert_clean(machine: Machine) -> None:
 
 
 def test_what_is_as_it_was_wired_is_told_as_that(machine: Machine) -> None:
+    before = main_pids(machine)
     assert_clean(machine)
+    # Twice: what is known to be settled is told without a plan, and looked at all the same.
+    for _ in range(2):
+        assert "Nothing to change" in machine.run(["hx-gateway-db", "apply"]).stdout
+    assert main_pids(machine) == before
 
 
 def test_a_rendering_takes_our_keys_and_an_apply_writes_them_again(
@@ -122,6 +127,7 @@ def test_what_litellm_has_not_read_yet_is_cured_by_a_restart(machine: Machine) -
 
 @pytest.mark.parametrize("reloaded", [False, True])
 def test_a_later_drop_in_that_resets_ours_is_named(machine: Machine, reloaded: bool) -> None:
+    machine.run(["hx-gateway-db", "apply"])
     before = main_pids(machine)
     later = f"{SYSTEMD}/{WRAPPER}.d/99-site.conf"
     machine.write(later, "[Service]\nEnvironmentFile=\nEnvironmentFile=/etc/hx-gateway/ml.env\n")

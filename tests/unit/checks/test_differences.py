@@ -18,7 +18,17 @@ from hx_gateway_db.settings.answers import parse_answers
 from hx_gateway_db.systemd.environment_files import values
 from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.wiring.apply import Request, apply
-from tests.unit.tree import CACHE_CONF, CACHE_ON, CONFIG, ENV, ORIGINAL, UNIT_FOLDERS, Run, edit
+from tests.unit.tree import (
+    ANSWERS,
+    CACHE_CONF,
+    CACHE_ON,
+    CONFIG,
+    ENV,
+    ORIGINAL,
+    UNIT_FOLDERS,
+    Run,
+    edit,
+)
 from tests.unit.wiring.world import World
 
 DROP_INS = [f"{folder}/30-db.conf" for folder in UNIT_FOLDERS]
@@ -206,6 +216,23 @@ def test_what_somebody_has_set_otherwise_is_told_and_stays_until_it_is_removed(
     apply(world.root, Request({}), world, world.outside)
     start(world, LITELLM_UNIT)
     assert only(world).level is Level.OK
+
+
+def test_one_key_as_before_us_is_an_edit_but_in_a_file_that_a_program_makes(
+    root: Path, tmp_path: Path
+) -> None:
+    one = ORIGINAL.replace("general_settings:\n", "general_settings:\n  disable_spend_logs: true\n")
+    one = one.replace("general_settings:\n", "general_settings:\n  disable_error_logs: false\n")
+    for head, level in (("", Level.WARNING), ("# Managed by Puppet\n", Level.FAILED)):
+        (root / CONFIG).write_text(head + one)
+        first = World(root)
+        apply(root, Request(parse_answers(ANSWERS, "")), first, first.outside)
+        world = World(root)
+        (root / CONFIG).write_text(head + one)
+        for unit in UNITS:
+            start(world, unit)
+        assert only(world).level is level
+        (root / CONFIG).write_text(one.replace("true", "false"))
 
 
 @pytest.mark.parametrize(
