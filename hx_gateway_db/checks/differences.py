@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from hx_gateway_db.checks import files_left, overrides, running
+from hx_gateway_db.checks.units import absent
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.host.host import Host
@@ -61,6 +62,9 @@ def _configured(host: Host) -> Iterator[Finding]:
 
 def _unit(name: str, host: Host, units: Units) -> Iterator[Finding]:
     unit = units.loaded(name)
+    if not unit.present:
+        yield absent(units.unit(name))
+        return
     defeats = _defeats(unit, host)
     yield from defeats
     yield from running.differences(unit, host, bool(defeats), units)

@@ -25,10 +25,9 @@ def differences(unit: Loaded, host: Host, defeated: bool, units: Units) -> Itera
     """What keeps a unit of a wired host from its files, and what it has not read yet.
 
     `defeated`: it is known that something overrides gateway.env, so that the unit runs with
-    something else follows from it. A unit that is not there is told by what it is. Raises
-    SystemdSilent.
+    something else follows from it. Raises SystemdSilent.
     """
-    if not unit.present or unit.name in missing_drop_ins(host):
+    if unit.name in missing_drop_ins(host):
         return
     if found := _another(unit, host):
         yield found

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import answerer, http
 from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
-from hx_gateway_db.layout import LITELLM_UNIT
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.systemd import listeners, units
-from hx_gateway_db.systemd.units import Unit
+from hx_gateway_db.systemd.units import ServiceFailed, Unit
 
+PORTS = {LITELLM_UNIT: LITELLM_PORT, WRAPPER_UNIT: WRAPPER_PORT}
 # LiteLLM's unit counts as active as soon as it is forked.
 _STARTING_SECONDS = 60.0
 
@@ -19,11 +21,26 @@ def check_service(name: str, port: int) -> Iterator[Finding]:
     """What a unit does, then who answers on its port."""
     unit = units.unit(name) if units.available() else None
     yield (
-        unit_finding(unit)
+        (unit_finding(unit) if unit.present else absent(unit))
         if unit
         else Subject(_id(name, "unit"), name).skipped("systemd does not run here")
     )
     yield _check_port(name, port, unit)
+
+
+def absent(unit: Unit) -> Finding:
+    """That a unit is not there or masked; who has its port tells whether it was renamed."""
+    found, port = unit_finding(unit), PORTS[unit.name]
+    stranger = None
+    with suppress(ServiceFailed):
+        stranger = answerer.on_port(port) if unit.load_state == "not-found" else None
+    if stranger is None or not stranger.unit:
+        return found
+    return Subject(found.name, unit.name).failed(
+        f"{found.what}, and {stranger.unit} has its port {port}",
+        "what was wired is for that name: if it was renamed, it is without a database",
+        f"name it {unit.name} again, then run 'hx-gateway-db apply'",
+    )
 
 
 def unit_finding(unit: Unit) -> Finding:

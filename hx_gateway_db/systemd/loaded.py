@@ -82,7 +82,8 @@ def as_shown(
 
 def _seconds(timestamp: str) -> float:
     """Of `Sat 2026-11-28 17:00:00.123456 UTC` the seconds since 1970; 0 for anything else."""
+    moment, _, zone = timestamp.partition(" ")[2].rpartition(" ")
     with suppress(ValueError):
-        moment = timestamp.partition(" ")[2].removesuffix(" UTC")
-        return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+        if zone == "UTC":
+            return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
     return 0.0

@@ -46,7 +46,7 @@ KNOWN = {
     "settings.kinds": {"', '.join(answer.choices)", "answer.least"},
     "checks.wrapper_dependencies": {"name", "tables.name", "at"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
-    "checks.units": {"short", "read_log"},
+    "checks.units": {"short", "read_log", "unit.name"},
 }
 
 

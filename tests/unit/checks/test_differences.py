@@ -12,10 +12,13 @@ import pytest
 
 from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway import answerer
+from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
 from hx_gateway_db.settings.answers import parse_answers
 from hx_gateway_db.systemd.environment_files import values
+from hx_gateway_db.systemd.listeners import Listener
 from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.wiring.apply import Request, apply
 from tests.unit.tree import (
@@ -363,10 +366,27 @@ def test_a_unit_that_reads_another_config_yaml_is_told(world: World) -> None:
     assert (finding.name, finding.level) == ("gateway.config", Level.FAILED)
 
 
-@pytest.mark.parametrize("load", ["masked", "not-found"])
-def test_a_unit_that_is_not_there_is_told_by_what_it_is(world: World, load: str) -> None:
+@pytest.mark.parametrize(
+    ("load", "what"), [("masked", "is masked"), ("not-found", "is not installed")]
+)
+def test_a_unit_that_is_not_there_is_told_as_that(world: World, load: str, what: str) -> None:
     world.units[WRAPPER_UNIT] = Loaded(WRAPPER_UNIT, {"LoadState": load})
-    assert only(world).level is Level.OK
+    world.wrapper.load = load
+    finding = only(world)
+    assert (finding.name, finding.level) == ("wrapper.unit", Level.FAILED)
+    assert what in finding.what
+
+
+def test_a_unit_that_was_renamed_is_found_by_its_port(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.units[WRAPPER_UNIT] = Loaded(WRAPPER_UNIT, {"LoadState": "not-found"})
+    world.wrapper.load = "not-found"
+    other = Stranger(Listener(7, "python3", "/system.slice/my-ml.service"), "my-ml.service")
+    monkeypatch.setattr(answerer, "on_port", lambda port: other)
+    finding = only(world)
+    assert "my-ml.service has its port 4010" in finding.what
+    assert finding.cure == f"name it {WRAPPER_UNIT} again, then run 'hx-gateway-db apply'"
 
 
 def test_an_upgrade_of_the_package_restarts_nobody_for_what_others_did(world: World) -> None:
