@@ -54,8 +54,11 @@ def missing_drop_ins(host: Host) -> set[str]:
 
 def _left(host: Host) -> list[DropIn]:
     """The drop-ins that a wired host has by us."""
-    records = on_host(host.state)
-    return [record for record in records if record is not CACHE or host.cache_ours]
+    return [
+        record
+        for record in on_host(host.state)
+        if record.wanted(host.settings) or (record is CACHE and host.cache_ours)
+    ]
 
 
 def _gateway_env(host: Host) -> Iterator[Finding]:
