@@ -24,7 +24,8 @@ _URI = re.compile(r"https?://[A-Za-z0-9.:@_~%/\[\]-]+")
 
 def publish(folder: Path, deb: Path, names: list[str], uri: str) -> None:
     """Make or renew the repository that is served at `uri`. Raises Refused."""
-    uri = uri.rstrip("/") or TRIED_AT
+    told = keyring.told(folder)
+    uri = uri.rstrip("/") or (told.uri if told else TRIED_AT)
     if not _URI.fullmatch(uri):
         raise Refused(
             f"URL={uri} is no address that hosts can use: write where the folder is published, as"
@@ -32,6 +33,14 @@ def publish(folder: Path, deb: Path, names: list[str], uri: str) -> None:
         )
     moment = _moment()
     with nullcontext(signing.chosen(names)) if names else signing.throwaway() as signers:
+        if told and told.fingerprints and told.fingerprints.isdisjoint(signers.fingerprints):
+            known = " or ".join(sorted(told.fingerprints))
+            raise Refused(
+                f"Hosts know this repository by the key {known}: sign with that too, as in"
+                f" KEY={known.partition(' ')[0]}{''.join(f',{name}' for name in names)}, or they"
+                " can't follow. Where the key was lost or stolen, remove"
+                f" {archive.pool(folder, archive.KEYRING)} first (docs/repository.md)."
+            )
         archive.add(folder, deb)
         for suite in SUITES:
             keyring.publish(folder, suite, uri, signers.public(), moment)

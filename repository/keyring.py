@@ -10,18 +10,42 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 from repository.archive import KEYRING, add, pool
 from repository.programs import run
-from repository.sources import NAME, Suite, sources
+from repository.signing import lasting_keys
+from repository.sources import NAME, SUITES, Suite, sources
 
 _SOURCE = Path(__file__).with_name("keyring-package")
 _COPYRIGHT = Path(__file__).resolve().parents[1] / "debian/copyright"
 _MAINTAINER = "HX Infrastructure <hx-gateway-db@example.invalid>"
-_VERSION = "%Y%m%d.%H%M%S"
+_MOMENT = "%Y%m%d.%H%M%S"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What hosts have been told: where the repository is, and which keys it is signed with."""
+
+    uri: str
+    fingerprints: frozenset[str]
+
+
+def told(folder: Path) -> Told | None:
+    """What the newest keyring package in the pool says; none when there is none. Raises Refused."""
+    suite = SUITES[-1]
+    last = _last(folder, suite)
+    if last is None:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        deb = pool(folder, KEYRING) / f"{KEYRING}_{_version(suite, last)}_all.deb"
+        run(["dpkg-deb", "--extract", deb, scratch])
+        text = (Path(scratch) / f"etc/apt/sources.list.d/{NAME}.sources").read_text()
+        keys = lasting_keys(Path(scratch) / f"usr/share/keyrings/{KEYRING}.gpg")
+    return Told(re.findall(r"(?m)^URIs: (.*)", text)[0], keys)
 
 
 def publish(folder: Path, suite: Suite, uri: str, keys: bytes, moment: datetime) -> None:
@@ -48,7 +72,11 @@ def _last(folder: Path, suite: Suite) -> datetime | None:
     versions = [match[1] for match in map(named.fullmatch, names) if match]
     if not versions:
         return None
-    return datetime.strptime(max(versions), _VERSION).replace(tzinfo=UTC)
+    return datetime.strptime(max(versions), _MOMENT).replace(tzinfo=UTC)
+
+
+def _version(suite: Suite, moment: datetime) -> str:
+    return f"{moment:{_MOMENT}}+{suite.mark}"
 
 
 def _build(scratch: Path, suite: Suite, uri: str, keys: bytes, moment: datetime) -> Path:
@@ -58,7 +86,7 @@ def _build(scratch: Path, suite: Suite, uri: str, keys: bytes, moment: datetime)
     installed = Path("/usr/share/keyrings") / f"{KEYRING}.gpg"
     (source / installed.name).write_bytes(keys)
     (source / f"{NAME}.sources").write_text(sources(suite, uri, installed))
-    version = f"{moment:{_VERSION}}+{suite.mark}"
+    version = _version(suite, moment)
     (source / "debian/changelog").write_text(
         f"{KEYRING} ({version}) {suite.codename}; urgency=medium\n\n"
         f"  * The keys and the address of this moment.\n\n"

@@ -23,6 +23,7 @@ _RSA = "1"
 _EDDSA = "22"
 _LEAST_RSA_BITS = 3072
 _WEAK_DIGESTS = {"1", "2", "3"}
+_THROWAWAY = "hx-gateway-db, a throwaway key"
 _MAKE_ONE = "'gpg --quick-generate-key NAME ed25519 sign 2y' makes a fitting one"
 
 
@@ -69,14 +70,28 @@ def throwaway() -> Iterator[Signers]:
     """A key in a GnuPG home of its own, both gone when this ends."""
     with tempfile.TemporaryDirectory(prefix="hx-gnupg-") as folder:
         home = Path(folder)
-        name = "hx-gateway-db, a throwaway key"
-        make = ["--passphrase=", "--quick-generate-key", name, "ed25519", "sign", "never"]
+        make = ["--passphrase=", "--quick-generate-key", _THROWAWAY, "ed25519", "sign", "never"]
         try:
             run([*_gpg(home), *make])
             listed = _records([*_gpg(home), "--list-secret-keys"])
             yield Signers((next(fields[9] for fields in listed if fields[0] == "fpr"),), home=home)
         finally:
             run(["gpgconf", f"--homedir={home}", "--kill", "all"])
+
+
+def lasting_keys(exported: Path) -> frozenset[str]:
+    """The fingerprints of the keys in a file that are no throwaway ones. Raises Refused."""
+    with tempfile.TemporaryDirectory(prefix="hx-gnupg-") as home:
+        listed = _records([*_gpg(Path(home)), "--show-keys", exported])
+    found, fingerprint = set(), ""
+    for fields in listed:
+        if fields[0] == "fpr":
+            fingerprint = fingerprint or fields[9]
+        elif fields[0] == "pub":
+            fingerprint = ""
+        elif fields[0] == "uid" and fields[9] != _THROWAWAY:
+            found.add(fingerprint)
+    return frozenset(found)
 
 
 def _chosen(name: str) -> tuple[str, datetime | None]:

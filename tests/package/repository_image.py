@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.machine import image
 
 PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "debconf", "whiptail", "ca-certificates", "wget"),
-    *("unattended-upgrades", "needrestart", "openssl"),
+    *("systemd", "systemd-sysv", "dbus", "debconf", "whiptail", "ca-certificates", "sudo"),
+    *("wget", "unattended-upgrades", "needrestart", "openssl"),
     *("postgresql", "redis-server"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-dotenv"),
     *("python3-psycopg", "python3-redis"),
