@@ -1,7 +1,7 @@
 """The keyring packages: the public keys, and the sources that a host of one suite has.
 
-A version is the moment at which it was made. One whose files would be the same bit for bit is kept
-as it is, so that hosts are given a new one only when keys or address have changed.
+A version is the moment at which it was made. There is a new one only when keys or address have
+changed, so that hosts are given none otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from repository.sources import NAME, SUITES, Suite, sources
 
 _SOURCE = Path(__file__).with_name("keyring-package")
 _COPYRIGHT = Path(__file__).resolve().parents[1] / "debian/copyright"
+_KEY = Path("/usr/share/keyrings") / f"{KEYRING}.gpg"
 _MAINTAINER = "HX Infrastructure <hx-gateway-db@example.invalid>"
 _MOMENT = "%Y%m%d.%H%M%S"
 
@@ -36,16 +37,13 @@ class Told:
 
 def told(folder: Path) -> Told | None:
     """What the newest keyring package in the pool says; none when there is none. Raises Refused."""
-    suite = SUITES[-1]
-    last = _last(folder, suite)
+    last = _last(folder, SUITES[-1])
     if last is None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        deb = pool(folder, KEYRING) / f"{KEYRING}_{_version(suite, last)}_all.deb"
-        run(["dpkg-deb", "--extract", deb, scratch])
-        text = (Path(scratch) / f"etc/apt/sources.list.d/{NAME}.sources").read_text()
-        keys = lasting_keys(Path(scratch) / f"usr/share/keyrings/{KEYRING}.gpg")
-    return Told(re.findall(r"(?m)^URIs: (.*)", text)[0], keys)
+        key, source = _unpacked(last, Path(scratch))
+        uri = re.findall(r"(?m)^URIs: (.*)", source.read_text())[0]
+        return Told(uri, lasting_keys(key))
 
 
 def publish(folder: Path, suite: Suite, uri: str, keys: bytes, moment: datetime) -> None:
@@ -55,38 +53,47 @@ def publish(folder: Path, suite: Suite, uri: str, keys: bytes, moment: datetime)
     """
     last = _last(folder, suite)
     with tempfile.TemporaryDirectory() as scratch:
-        deb = _build(Path(scratch) / "again", suite, uri, keys, last) if last else None
-        if deb is None or deb.read_bytes() != (pool(folder, KEYRING) / deb.name).read_bytes():
+        if last and _says(last, Path(scratch), sources(suite, uri, _KEY), keys):
+            deb = last
+        else:
             if last:
-                moment = max(moment, last + timedelta(seconds=1))
-            deb = _build(Path(scratch) / "new", suite, uri, keys, moment)
+                moment = max(moment, _moment(last) + timedelta(seconds=1))
+            deb = add(folder, _build(Path(scratch), suite, uri, keys, moment))
         new = folder / f".{KEYRING}.new"
-        shutil.copyfile(add(folder, deb), new)
+        shutil.copyfile(deb, new)
     os.replace(new, folder / f"{KEYRING}_{suite.codename}.deb")
 
 
-def _last(folder: Path, suite: Suite) -> datetime | None:
-    """When the newest one in the pool was made."""
-    named = re.compile(rf"{KEYRING}_([0-9]{{8}}\.[0-9]{{6}})\+{suite.mark}_all\.deb")
-    names = (path.name for path in pool(folder, KEYRING).glob("*.deb"))
-    versions = [match[1] for match in map(named.fullmatch, names) if match]
-    if not versions:
-        return None
-    return datetime.strptime(max(versions), _MOMENT).replace(tzinfo=UTC)
+def _last(folder: Path, suite: Suite) -> Path | None:
+    """The newest one in the pool."""
+    found = list(pool(folder, KEYRING).glob(f"{KEYRING}_*+{suite.mark}_all.deb"))
+    return max(found, key=_moment) if found else None
 
 
-def _version(suite: Suite, moment: datetime) -> str:
-    return f"{moment:{_MOMENT}}+{suite.mark}"
+def _moment(deb: Path) -> datetime:
+    """When a keyring package was made, which is its version."""
+    made = deb.name.removeprefix(f"{KEYRING}_").partition("+")[0]
+    return datetime.strptime(made, _MOMENT).replace(tzinfo=UTC)
+
+
+def _says(deb: Path, scratch: Path, text: str, keys: bytes) -> bool:
+    key, source = _unpacked(deb, scratch / "last")
+    return key.read_bytes() == keys and source.read_text() == text
+
+
+def _unpacked(deb: Path, scratch: Path) -> tuple[Path, Path]:
+    """The file of the keys and the file for apt's sources, in a keyring package."""
+    run(["dpkg-deb", "--extract", deb, scratch])
+    return scratch / _KEY.relative_to("/"), scratch / f"etc/apt/sources.list.d/{NAME}.sources"
 
 
 def _build(scratch: Path, suite: Suite, uri: str, keys: bytes, moment: datetime) -> Path:
     source = scratch / KEYRING
     shutil.copytree(_SOURCE, source)
     shutil.copy(_COPYRIGHT, source / "debian")
-    installed = Path("/usr/share/keyrings") / f"{KEYRING}.gpg"
-    (source / installed.name).write_bytes(keys)
-    (source / f"{NAME}.sources").write_text(sources(suite, uri, installed))
-    version = _version(suite, moment)
+    (source / _KEY.name).write_bytes(keys)
+    (source / f"{NAME}.sources").write_text(sources(suite, uri, _KEY))
+    version = f"{moment:{_MOMENT}}+{suite.mark}"
     (source / "debian/changelog").write_text(
         f"{KEYRING} ({version}) {suite.codename}; urgency=medium\n\n"
         f"  * The keys and the address of this moment.\n\n"
