@@ -99,10 +99,6 @@ def _build(scratch: Path, suite: Suite, uri: str, keys: bytes, moment: datetime)
         f"  * The keys and the address of this moment.\n\n"
         f" -- {_MAINTAINER}  {format_datetime(moment)}\n"
     )
-    epoch = int(moment.timestamp())
-    for path in source.rglob("*"):
-        path.chmod(0o755 if path.is_dir() or path.name == "rules" else 0o644)
-        os.utime(path, (epoch, epoch))
-    env = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), "LC_ALL": "C.UTF-8"}
+    env = {**os.environ, "SOURCE_DATE_EPOCH": str(int(moment.timestamp())), "LC_ALL": "C.UTF-8"}
     run(["dpkg-buildpackage", "--build=binary", "--no-sign"], cwd=source, env=env)
     return scratch / f"{KEYRING}_{version}_all.deb"

@@ -90,7 +90,9 @@ def serve(machine: Machine) -> None:
     machine.run(["mkdir", FOLDER])
     machine.run(["sh", "-c", _CERTIFICATE])
     machine.write("/root/server.py", _SERVER)
-    machine.run(["systemd-run", "--unit=server", "python3", "/root/server.py"])
+    unit = "[Service]\nExecStart=/usr/bin/python3 /root/server.py\n"
+    machine.write("/etc/systemd/system/server.service", unit)
+    machine.run(["systemctl", "start", "server.service"])
     reached = ["wget", "--quiet", "--output-document=/dev/null", URL]
     machine.wait_until(lambda: machine.run(reached, check=False).returncode == 0, 20)
 
