@@ -7,7 +7,7 @@ from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
-from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
@@ -41,6 +41,7 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact("cache and rate limit", f"{limit}{but}")
         switched_off = dict(settings.variables).get("DISABLE_ADMIN_UI") == "true"
         yield Fact("admin UI", "switched off" if switched_off else "left on")
+        yield Fact("watched", _watched(host))
     if not host.layout.live or not units.available():
         finish = "; 'hx-gateway-db apply' on the live host finishes"
         left = finish if host.wired and host.state and host.state.restart else ""
@@ -59,6 +60,14 @@ def different(host: Host) -> list[Finding]:
     live = host.layout.live and units.available()
     told = (Level.FAILED, Level.WARNING)
     return [finding for finding in compare(host, live) if finding.level in told]
+
+
+def _watched(host: Host) -> str:
+    if not host.watched:
+        return "no"
+    if not host.layout.live or not units.available() or units.unit(WATCH_TIMER).running:
+        return "yes"
+    return f"yes, but {WATCH_TIMER} does not run: 'systemctl start {WATCH_TIMER}' starts it"
 
 
 def _gateway_env(host: Host) -> str:

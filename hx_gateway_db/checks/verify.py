@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import links, models, wrapper_dependencies
+from hx_gateway_db.checks import last_look, links, models, wrapper_dependencies
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.log_lines import relevant
 from hx_gateway_db.checks.spend import Request, SpendRows
@@ -110,6 +110,8 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
     table = in_thread.start(partial(_rows, partial(links.config_table, chain)))
     admin_ui = in_thread.start(partial(_row, partial(links.admin_ui, chain)))
     asked_wrapper = in_thread.start(partial(_timed, wrapper_dependencies.ask))
+    if last := last_look.present(chain.host.layout.root):
+        yield _row(partial(last_look.finding, last, time.time()))
     yield litellm.result()[0]
     yield wrapper.result()[0]
     yield litellm.result()[1]

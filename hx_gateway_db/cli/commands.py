@@ -326,6 +326,24 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
+def _look(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.checks import last_look
+    from hx_gateway_db.wiring.watching import Watch
+
+    if options.root != Path("/"):
+        raise UsageError("look asks a running gateway: it can't be used with --root.")
+    looked = Watch().once(keep=options.record)
+    for trouble in looked.trouble:
+        terminal.say(trouble)
+    if options.json:
+        _print_json(looked.now.to_json())
+    else:
+        for check in looked.now.checks:
+            _print(last_look.sentence(check), first=f"{check['result']:<8} ")
+        _print(f"The gateway is {looked.now.state.value}.")
+    return _CHECK_FAILED if looked.failing else 0
+
+
 def _watch(root: Path, seconds: float, colour: bool) -> int:
     from hx_gateway_db.cli.watch import watch
     from hx_gateway_db.host.host import read_host
@@ -390,5 +408,6 @@ _COMMANDS: dict[str, Callable[[Namespace, _Terminal], int]] = {
     "recover": _recover,
     "status": _status,
     "verify": _verify,
+    "look": _look,
     "answers": _answers,
 }

@@ -18,7 +18,7 @@ EXIT_STATUSES = {
     3: "refused: the gateway was not touched",
     4: "changed, did not work, and rolled back",
     5: "could not roll back: the message says what is left to do",
-    6: "check or verify: something failed",
+    6: "check, verify or look: something failed",
     70: "a mistake in hx-gateway-db itself: please report it",
     130: "interrupted, and everything put back",
 }
@@ -66,6 +66,7 @@ _FLAGS = {
         ("--brief", argparse.SUPPRESS),
     ),
     "answers": (("--debconf", argparse.SUPPRESS),),
+    "look": (("--record", argparse.SUPPRESS),),
     "provision": (
         ("--print", "print the commands for the servers' administrator instead"),
         ("--local-redis", argparse.SUPPRESS),
@@ -157,6 +158,12 @@ def new_parser() -> argparse.ArgumentParser:
         (
             "verify",
             "look at each link of the running gateway's chain, with the cure of what fails",
+            False,
+            True,
+        ),
+        (
+            "look",
+            "whether virtual keys work, seen without making one or leaving a row",
             False,
             True,
         ),

@@ -16,6 +16,7 @@ from hx_gateway_db.layout import (
     DATABASE_DROP_IN,
     LITELLM_UNIT,
     UNITS,
+    WATCH_TIMER,
     Layout,
     drop_in_folder,
 )
@@ -114,7 +115,16 @@ CACHE = DropIn(
     purpose="the cache",
     edited=_cache_line_edited,
 )
-DROP_INS = (*DATABASE.values(), CACHE)
+# Nothing is enabled: that the file is there is the one place where it stands that we watch.
+WATCH = DropIn(
+    "timers.target",
+    "hx-gateway-db.conf",
+    "watch.conf.j2",
+    values=lambda settings, layout: {"timer": WATCH_TIMER},
+    wanted=lambda settings: settings is not None and settings.watch,
+    purpose="the watch",
+)
+DROP_INS = (*DATABASE.values(), CACHE, WATCH)
 
 
 def redis_user(unit: str) -> DropIn:

@@ -17,6 +17,7 @@ from hx_gateway_db.host.drop_ins import (
     DATABASE,
     DATABASE_LINES,
     RATE_LIMIT,
+    WATCH,
     on_host,
 )
 from hx_gateway_db.host.left import Left
@@ -97,6 +98,11 @@ class Host:
         """Whether 40-cache.conf switches the cache on."""
         text = self.text(CACHE.path)
         return bool(text and drop_in.owned(text, CACHE_LINES))
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is looked every few minutes that virtual keys work."""
+        return self.files[WATCH.path] is not None
 
     @property
     def cache_ours(self) -> bool:
@@ -226,9 +232,12 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, lenient: bool = 
 def tracked(answers: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]:
     """The values of which we remember what we left.
 
-    Of all `answers` but BASE, and of the `lines` of gateway.env that follow from them.
+    Of all `answers` but BASE, and of the `lines` of gateway.env that follow from them. That nobody
+    watches is left by those who know no WATCH as well: no version has ever left it otherwise.
     """
+    unknown = (("WATCH", "false"),)
     values = {key: value for key, value in answers.items() if key != "BASE"}
+    values = dict(item for item in values.items() if item not in unknown)
     derived = (line.key for line in gateway_env.DERIVED)
     return values | {key: lines[key] for key in derived if key in lines}
 
@@ -274,6 +283,7 @@ def _read_settings(host: Host) -> Settings | None:
         **answered,
         cache=Cache(_rate_limit(host)) if host.cache_on and redis else None,
         transaction_buffer=redis and _transaction_buffer(host),
+        watch=host.watched,
         base=host.layout.base,
     )
 

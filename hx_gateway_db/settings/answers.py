@@ -149,6 +149,7 @@ def to_settings(
         redis=redis,
         cache=Cache(whole_number(values, "RATE_LIMIT")) if boolean(values, "CACHE") else None,
         transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
+        watch=boolean(values, "WATCH"),
         variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
@@ -232,6 +233,7 @@ def from_settings(settings: Settings) -> dict[str, str]:
         "REDIS": word(settings.redis is not None),
         **variables.answers(settings.variables),
         "CACHE": word(settings.cache is not None),
+        "WATCH": word(settings.watch),
         "BASE": str(settings.base),
     }
     if settings.redis:

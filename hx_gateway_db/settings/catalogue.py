@@ -263,6 +263,13 @@ ANSWERS = (
         comment="Optional hardening / switches",
     ),
     Answer(
+        "WATCH",
+        "true or false: whether it is looked every five minutes that virtual keys work",
+        Kind.BOOLEAN,
+        "medium",
+        default="false",
+    ),
+    Answer(
         "BASE",
         "the gateway's folder",
         Kind.FOLDER,

@@ -28,6 +28,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 _PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID"),
     *("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic", "Result", "ExecMainStatus"),
+    "NRestarts",
 )
 
 
@@ -49,7 +50,7 @@ class Unit:
 
     `since` is when it became active last (empty for never), as `Tue 2026-11-24 18:50:31 UTC`, and
     `since_monotonic` the same in seconds of time.monotonic(); `result` and `exit_status` are how
-    its main process ended last.
+    its main process ended last; `restarts` is how often systemd has started it anew by itself.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Unit:
     since_monotonic: float = 0.0
     result: str = ""
     exit_status: int = 0
+    restarts: int = 0
 
     @property
     def present(self) -> bool:
@@ -99,6 +101,12 @@ class Units(Protocol):
 
     def restart(self, name: str) -> Unit:
         """See `restart`."""
+
+    def start(self, name: str) -> None:
+        """See `start`."""
+
+    def stop(self, *names: str) -> None:
+        """See `stop`."""
 
     def policy_forbids(self, name: str) -> bool:
         """See `policy_forbids`."""
@@ -139,6 +147,7 @@ def unit(name: str) -> Unit:
         since_monotonic=int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000,
         result=values.get("Result", ""),
         exit_status=int(values.get("ExecMainStatus") or 0),
+        restarts=int(values.get("NRestarts") or 0),
     )
 
 
@@ -232,6 +241,17 @@ def restart(name: str) -> Unit:
 def for_dpkg() -> bool:
     """Whether a maintainer script runs us."""
     return "DPKG_MAINTSCRIPT_PACKAGE" in os.environ
+
+
+def start(name: str) -> None:
+    """Start a unit. Raises ServiceFailed."""
+    _checked(["systemctl", "start", name], _QUERY_SECONDS, name)
+
+
+def stop(*names: str) -> None:
+    """Stop units, also failed ones, of which nothing is left to be seen. Raises ServiceFailed."""
+    _checked(["systemctl", "stop", *names], _QUERY_SECONDS)
+    _run(["systemctl", "reset-failed", *names], _QUERY_SECONDS)
 
 
 def policy_forbids(name: str) -> bool:

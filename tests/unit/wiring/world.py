@@ -128,6 +128,12 @@ class World:
         simulated.ends_at = self.now + LATE if fault == ENDS_LATE else float("inf")
         return self.unit(name)
 
+    def start(self, name: str) -> None:
+        self.log.append(f"start {name}")
+
+    def stop(self, *names: str) -> None:
+        self.log.append(f"stop {' '.join(names)}")
+
     def policy_forbids(self, name: str) -> bool:
         return name in self.forbidden
 
