@@ -18,6 +18,8 @@ from hx_gateway_db.systemd.unit_environment import Defeat
 from hx_gateway_db.transaction.foreign_file import Unreadable
 
 _NAME = "gateway.config-overrides"
+# Read in both (`_get_redis_client_logic` in litellm/_redis.py); neither says so.
+_EITHER = "LiteLLM 1.74 goes to the REDIS_URL of gateway.env all the same, 1.109 goes there"
 # The others can be overridden without harm to the database.
 _DECISIVE = {"DATABASE_URL", "DIRECT_URL", "REDIS_URL"}
 
@@ -43,20 +45,25 @@ def _of_part(part: Part, path: PurePosixPath, settings: Settings) -> Iterator[Fi
     """What in one file of the configuration LiteLLM prefers to gateway.env."""
     keys = []
     if config_yaml.overrides_database(part.text):
-        keys.append(("general_settings.database_url", "DATABASE_URL"))
+        keys.append(("general_settings.database_url", _preferred("DATABASE_URL")))
     if settings.redis and config_yaml.overrides_cache(part.text):
-        keys.append(("litellm_settings.cache_params.url", "REDIS_URL"))
+        keys.append(("litellm_settings.cache_params.url", _preferred("REDIS_URL")))
+    if settings.redis and (redis_use(settings).any or config_yaml.caches(part.text)):
+        keys += [(key, _EITHER) for key in config_yaml.cache_places(part.text)]
     names = ["DIRECT_URL", *_wanted(settings)]
     keys += [
-        (f"environment_variables.{name}", name)
+        (f"environment_variables.{name}", _preferred(name))
         for name in config_yaml.overriding_variables(part.text, names)
     ]
     where = said(str(part.path))
-    for key, name in keys:
+    for key, why in keys:
         what = f"{where} sets {key}"
-        why = f"LiteLLM prefers it to the {name} of gateway.env"
         cure = f"remove {key} from {path}" if part.path == path else f"remove {key} from that file"
         yield Subject(_NAME, where).failed(what, why, cure)
+
+
+def _preferred(name: str) -> str:
+    return f"LiteLLM prefers it to the {name} of gateway.env"
 
 
 def _replaced(part: Part, path: PurePosixPath, settings: Settings) -> Iterator[Finding]:

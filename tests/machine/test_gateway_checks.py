@@ -446,6 +446,21 @@ def test_a_service_user_that_is_not_there_is_found(machine: Machine) -> None:
     )
 
 
+def test_a_user_that_exists_only_while_the_unit_runs_needs_a_home_for_prisma(
+    machine: Machine,
+) -> None:
+    with drop_in(machine, "DynamicUser=yes\nUser=hx-dynamic\nGroup="):
+        found = inspect(machine)
+        assert found.said("gateway.prisma-client").split(" (")[0] == (
+            f"Prisma asks where the home is of the user that {LITELLM_UNIT} runs as, and nobody"
+            " knows"
+        )
+        assert not found.curable("gateway.prisma-client")
+        cure = found.said("gateway.prisma-client").rpartition(" and ")[2].rstrip(".\n")
+        with drop_in(machine, cure, "30-home"):
+            assert inspect(machine).said("gateway.prisma-client") == ""
+
+
 # The sandbox itself
 
 STRICT = """[Service]

@@ -32,8 +32,9 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        "each",
+        *("each", "_reset(postgres, facts)"),
     },
+    "prisma.check": {"short"},
     "redis.sentences": {"answers", "its_address"},
     "redis.peer": {"print_it", "redis.port"},
     "redis.check": {"redis.port"},
