@@ -253,11 +253,8 @@ class _Walk:
                 if event.flow_style and not flow_depth:
                     flow_depth = depth
                 if depth > DEEPEST_NESTING:
-                    raise YamlRefusal(
-                        f"this is nested more than {DEEPEST_NESTING} levels deep",
-                        "have fewer levels there",
-                        line_of(event),
-                    )
+                    reason = f"this is nested more than {DEEPEST_NESTING} levels deep"
+                    raise YamlRefusal(reason, "have fewer levels there", line_of(event))
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 note(MAPPING_END if kind is MappingEndEvent else SEQUENCE_END)
                 if depth == flow_depth:
@@ -280,11 +277,8 @@ class _Walk:
             elif kind is DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
-                    raise YamlRefusal(
-                        "a second document starts here, and LiteLLM reads no file with two",
-                        "join the two, or remove one",
-                        line_of(event),
-                    )
+                    reason = "a second document starts here, and LiteLLM reads no file with two"
+                    raise YamlRefusal(reason, "join the two, or remove one", line_of(event))
             elif kind is DocumentEndEvent and event.explicit:
                 self.outline.document_end = event
         written = len(fingerprints)
@@ -319,11 +313,8 @@ class _Walk:
         other = frame.node.children.get(frame.name)
         assert frame.key is not None
         if other:
-            raise YamlRefusal(
-                f"'{frame.name}' is set twice, first in line {other.line}",
-                "remove one of the two",
-                line_of(frame.key),
-            )
+            reason = f"'{frame.name}' is set twice, first in line {other.line}"
+            raise YamlRefusal(reason, "remove one of the two", line_of(frame.key))
         node = Node(event, index, frame.node, frame.key, previous_end=frame.last_end)
         frame.node.children[frame.name] = frame.child = node
         if isinstance(event, MappingStartEvent) and frame.wanted[frame.name]:

@@ -95,7 +95,8 @@ def test_a_pgbouncer_whose_own_login_fails_is_told_from_ours_where_it_says_so(
         " \"password authentication failed for user 'hx'\"): look at PgBouncer's log and at the"
         " server behind it.",
         "PostgreSQL at 127.0.0.1:6432 refuses the password of the user hx (a user that does not"
-        " exist, or a password that has expired, looks the same): check PG_USER and PG_PASS.",
+        " exist, or a password that has expired or is kept as MD5, looks the same): check PG_USER"
+        " and PG_PASS.",
     )
 
 
@@ -498,7 +499,8 @@ def test_an_administrator_who_may_not_is_refused_in_one_sentence(machine: Machin
     refused = call(machine, "provision_as", {}, administrator=["boss", "wrong"])["refused"]
     assert refused == (
         f"{HERE} refuses the password of the user boss (a user that does not exist, or a password"
-        " that has expired, looks the same): check PG_ADMIN_USER and PG_ADMIN_PASS."
+        " that has expired or is kept as MD5, looks the same): check PG_ADMIN_USER and"
+        " PG_ADMIN_PASS."
     )
     may = "answer a PG_ADMIN_USER that is a superuser, or has CREATEROLE and CREATEDB"
     asked = provision_as(machine, "hx", user="newcomer", database="newcomer")["refused"]
@@ -532,7 +534,7 @@ def test_the_printed_sql_does_the_same(by_md5: Machine, known: bool) -> None:
 
 def test_a_server_that_asks_for_md5_lets_in_whom_we_have_made(by_md5: Machine) -> None:
     write_hba(by_md5, HBA.replace("scram-sha-256", "md5"))
-    given = {"user": "by md5", "database": "by_md5", "password": PRINTABLE}
+    given: dict[str, Any] = {"user": "by md5", "database": "by_md5", "password": PRINTABLE}
     assert len(provision_as(by_md5, "boss", **given)) == 2
     assert {one["level"] for one in findings(by_md5, **given)} == {"ok"}
     write_hba(by_md5, HBA)

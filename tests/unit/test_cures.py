@@ -19,7 +19,7 @@ _IN_A_FINDING, _IN_A_SENTENCE = 5, 3
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
-    "gateway.answerer": {"unit.removesuffix('.service')"},
+    "gateway.answerer": {"short"},
     "settings.answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
     "checks.configuration": {"edited"},
