@@ -33,6 +33,8 @@ class Answer(NamedTuple):
     of some (`DATABASE=existing`, `PG_SSLMODE=verify-ca|verify-full`); else it is not asked. One
     that `goes` is reset then, unless it was asked for.
     `once`: a login that one run uses and nothing keeps.
+    An empty answer is no answer. One that `can_go` is taken away by the word NONE; where a person
+    sees today's value, as in debconf's dialog, by leaving the field empty.
     """
 
     key: str
@@ -45,6 +47,7 @@ class Answer(NamedTuple):
     needs: str = ""
     goes: bool = False
     once: bool = False
+    can_go: bool = False
 
     @property
     def question(self) -> str:
@@ -62,6 +65,7 @@ class Answer(NamedTuple):
         return types.get(self.kind, "string")
 
 
+NONE = "none"
 LOCAL_HOST = "127.0.0.1"
 DATABASE_CHOICES = ("local", "existing", "later")
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -119,11 +123,12 @@ ANSWERS = (
     ),
     Answer(
         "PG_SSLROOTCERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs=_CHECKED,
         goes=True,
+        can_go=True,
     ),
     Answer(
         "PG_BOUNCER",
@@ -180,25 +185,28 @@ ANSWERS = (
     ),
     Answer(
         "REDIS_CACERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs="REDIS_TLS",
         goes=True,
+        can_go=True,
     ),
     Answer(
         "REDIS_USER",
-        "the user that the gateway logs in as; empty for the default user",
+        "the user that the gateway logs in as; none for the default user",
         Kind.TEXT,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_PASS",
-        "its password",
+        "its password; none where Redis asks for no password",
         Kind.PASSWORD,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_DB",
