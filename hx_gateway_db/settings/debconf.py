@@ -35,7 +35,8 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
     """What postinst has to know of checks that failed.
 
     `findings TEXT`: what to show, with debconf's escapes. `cure WHO` for each who can cure one.
-    `ask QUESTION...` names those whose answers may be at fault.
+    `ask QUESTION...` names those whose answers may be at fault. `propose CHOICE` is what to do
+    next: an administrator whose login was refused can give it again.
     """
     failed = failures(findings)
     text = "\n".join(f"- {_CONTROLS.sub('', finding.sentence)}" for finding in failed)
@@ -43,6 +44,8 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
     cures = dict.fromkeys(finding.by for finding in failed if finding.by is not Cure.BY_HAND)
     yield from (f"cure {cure.value}" for cure in cures)
     at_fault = {answer for finding in failed for answer in finding.answers}
+    refused = any(answer.key in at_fault for answer in ANSWERS if answer.once)
+    yield f"propose {'administrator' if refused else 'retry'}"
     yield " ".join(["ask", *(answer.question for answer in _KEPT if answer.key in at_fault)])
 
 

@@ -35,7 +35,7 @@ KNOWN = {
         *("each", "_reset(postgres, facts)"),
     },
     "prisma.check": {"short"},
-    "redis.sentences": {"answers", "its_address"},
+    "redis.sentences": {"answers", "its_address", "no_password"},
     "redis.peer": {"print_it", "redis.port"},
     "redis.check": {"redis.port"},
     "gateway.sentences": {"entry"},

@@ -86,8 +86,10 @@ def test_postinst_is_told_what_to_show_who_cures_it_and_what_to_ask() -> None:
     assert list(finding_lines(found)) == [
         r"findings -\ It\ refuses.\n-\ No\ file:\ put\ it\ there.\n-\ It\ refuses\ the\ boss.",
         "cure postgres",
+        "propose administrator",
         "ask pg-user pg-pass redis-cacert",
     ]
+    assert "propose retry" in finding_lines(found[:1])
 
 
 def test_debconfs_own_program_reads_the_escapes_as_they_are_meant() -> None:
