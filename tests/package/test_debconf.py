@@ -665,6 +665,22 @@ def test_all_that_may_be_at_fault_is_asked(debconf: Debconf) -> None:
     assert (debconf.given["PG_USER"], debconf.given["PG_PASS"]) == ("me", "new")
 
 
+def test_with_other_answers_a_refused_administrator_is_not_tried_again(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(ADMINISTRATOR)
+    for part, reply in (("name", "boss"), ("password", "mistyped")):
+        dialog.expect(f"PostgreSQL administrator's {part}:")
+        dialog.sendline(reply)
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    answer(dialog, ("Database user:", "me"), (PASSWORD, "new"))
+    assert debconf.given["PG_USER"] == "me"
+    assert (debconf.given["PG_ADMIN_USER"], debconf.given["PG_ADMIN_PASS"]) == ("", "")
+
+
 def test_from_what_is_at_fault_back_leads_to_the_questions_before(debconf: Debconf) -> None:
     existing_database(debconf)
     debconf.command_ends_with(3, 0, found=MISSING)
