@@ -90,7 +90,7 @@ def _ca_files(ground: _Ground) -> Iterator[Finding]:
 
 
 def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
-    about = Subject("gateway.ca-file", path)
+    about = Subject("gateway.ca-file", path, (answer,))
     sandbox = _sandbox(host)
     if certificate_file.readable_in(sandbox, path):
         return about.ok(f"{path} can be read by {LITELLM_UNIT}")

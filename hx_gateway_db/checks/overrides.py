@@ -20,6 +20,8 @@ from hx_gateway_db.transaction.foreign_file import Unreadable
 
 NAME = "gateway.config-overrides"
 _RESTART = "then run 'systemctl restart hx-litellm-gateway'"
+# Read in both (`_get_redis_client_logic` in litellm/_redis.py); neither says so.
+_EITHER = "LiteLLM 1.74 goes to the REDIS_URL of gateway.env all the same, 1.109 goes there"
 # The others can be overridden without harm to the database.
 _DECISIVE = {"DATABASE_URL", "DIRECT_URL", "REDIS_URL"}
 
@@ -57,20 +59,25 @@ def _preferred(configuration: Sequence[Part], settings: Settings) -> Iterator[Fi
     )
     keys = []
     if config_yaml.overrides_database(general.text):
-        keys.append((general, "general_settings.database_url", "DATABASE_URL"))
+        keys.append((general, "general_settings.database_url", _instead_of("DATABASE_URL")))
     if settings.redis and config_yaml.overrides_cache(litellm.text):
-        keys.append((litellm, "litellm_settings.cache_params.url", "REDIS_URL"))
-    names = ["DIRECT_URL", *gateway_env.lines_for(settings)]
+        keys.append((litellm, "litellm_settings.cache_params.url", _instead_of("REDIS_URL")))
+    if settings.redis and (redis_use(settings).any or config_yaml.caches(litellm.text)):
+        keys += [(litellm, key, _EITHER) for key in config_yaml.cache_places(litellm.text)]
+    names = ["DIRECT_URL", *_wanted(settings)]
     keys += [
-        (environment, f"environment_variables.{name}", name)
+        (environment, f"environment_variables.{name}", _instead_of(name))
         for name in config_yaml.overriding_variables(environment.text, names)
     ]
-    for part, key, name in keys:
+    for part, key, why in keys:
         where = said(str(part.path))
         what = f"{where} sets {key}"
-        why = f"LiteLLM prefers it to the {name} of gateway.env"
         cure = f"remove {key} from {path}" if part.path == path else f"remove {key} from that file"
         yield Subject(NAME, where).failed(what, why, f"{cure}, {_RESTART}")
+
+
+def _instead_of(name: str) -> str:
+    return f"LiteLLM prefers it to the {name} of gateway.env"
 
 
 def _replaced(part: Part, configuration: Sequence[Part], settings: Settings) -> Iterator[Finding]:

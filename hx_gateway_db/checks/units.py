@@ -107,7 +107,8 @@ def _check_port(name: str, port: int, unit: Unit | None) -> Finding:
             )
             cure = "wait: with a database LiteLLM takes half a minute to start"
             return about.failed(what, cure=cure)
-    return port_finding(name, port, answerer.on_port(port), status, silence)
+    stranger = answerer.on_port(port) or answerer.left_behind(port)
+    return port_finding(name, port, stranger, status, silence)
 
 
 def _id(name: str, what: str) -> str:

@@ -152,7 +152,7 @@ class _Terminal:
 def _apply(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, changed_behind_us, is_settled
 
-    given = _given(options)
+    given = _given_by_debconf(options) if options.debconf else _given(options)
     try:
         settled = not options.prepare_prisma and is_settled(options.root, given)
         if settled and not changed_behind_us(options.root):
@@ -162,19 +162,13 @@ def _apply(options: Namespace, terminal: _Terminal) -> int:
 
         request = Request(given, options.anyway, options.prepare_prisma)
         _report(apply(options.root, request, terminal), terminal)
-    except Refused as refusal:
-        if options.brief:
-            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
-            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
+    except CheckFailed as failure:
+        if options.debconf:
+            from hx_gateway_db.settings.debconf import finding_lines
+
+            _report("\n".join(finding_lines(failure.findings)), terminal)
         raise
     return 0
-
-
-def _brief(findings: Iterable[Finding]) -> str:
-    """Level, who can cure it, and the sentence; warnings and failures only."""
-    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
-    lines = (f"{f.level.value} {f.by.value or '-'} {f.sentence}" for f in shown)
-    return "\n".join(lines)
 
 
 def _check(options: Namespace, terminal: _Terminal) -> int:
@@ -355,7 +349,7 @@ def _watch(root: Path, seconds: float, colour: bool) -> int:
 
 def _answers(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host.host import read_host
-    from hx_gateway_db.settings.answers import PASSWORD_KEYS, written
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS, to_answer, written
 
     host = read_host(options.root)
     if host.distrusted:
@@ -365,10 +359,12 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     if options.debconf:
         from hx_gateway_db.settings.debconf import debconf_lines, given_answers
 
+        # What is not all UTF-8 text is for apply to refuse.
         given = given_answers(sys.stdin.buffer.read().decode(errors="replace"))
         lines = [f"{line}\n" for line in debconf_lines(answers, host.edited, given)]
         screen.write(sys.stdout, "".join(lines), exact=True)
         return 0
+    answers = to_answer(answers)
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
@@ -377,6 +373,16 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
         lines.append(f"EDITED={' '.join(host.edited)}\n")
     screen.write(sys.stdout, "".join(lines), exact=True)
     return 0
+
+
+def _given_by_debconf(options: Namespace) -> dict[str, str]:
+    from hx_gateway_db.settings.debconf import answers_to_apply
+
+    try:
+        options.given = answers_to_apply(sys.stdin.buffer.read().decode())
+    except UnicodeDecodeError:
+        raise UsageError("what debconf has is not UTF-8 text: answer that anew.") from None
+    return dict(options.given)
 
 
 def _given(options: Namespace) -> dict[str, str]:

@@ -29,13 +29,18 @@ RATE_LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
 MASTER_KEY = ("general_settings", "master_key")
 DATABASE_URL = ("general_settings", "database_url")
 CACHE_URL = ("litellm_settings", "cache_params", "url")
+# What names a Redis there besides (litellm/_redis.py, litellm/caching/caching.py).
+_CACHE_PLACES = tuple(
+    ("litellm_settings", "cache_params", name)
+    for name in ("host", "redis_startup_nodes", "startup_nodes", "sentinel_nodes")
+)
 POOL = ("general_settings", "database_connection_pool_limit")
 ENVIRONMENT = ("environment_variables",)
 IN_DATABASE = ("general_settings", "store_model_in_db")
 # LiteLLM reads a value that begins so from its environment.
 REFERENCE = "os.environ/"
 _OURS = (*FLAGS, BUFFER, CACHE, TYPE, NAMESPACE, MODE, RATE_LIMIT)
-_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, POOL, ENVIRONMENT, IN_DATABASE)
+_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, *_CACHE_PLACES, POOL, ENVIRONMENT, IN_DATABASE)
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,17 @@ def top_keys() -> dict[str, list[str]]:
 def overrides_cache(text: bytes) -> bool:
     """Whether `cache_params.url` would defeat gateway.env's REDIS_URL."""
     return _found(text)[CACHE_URL] not in (None, f"{REFERENCE}REDIS_URL")
+
+
+def cache_places(text: bytes) -> tuple[str, ...]:
+    """The names of the other keys that name a Redis for the cache."""
+    found = _found(text)
+    return tuple(_name(path) for path in _CACHE_PLACES if found[path])
+
+
+def caches(text: bytes) -> bool:
+    """Whether LiteLLM's response cache is on."""
+    return _found(text)[CACHE] is True
 
 
 # One pass over a text serves its edit and all questions about it: a long one takes seconds.

@@ -87,8 +87,10 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         if database_choice(given) == "local" and not online and not server_here(settings):
             return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
         memory = Memory(host)
-        made = provision(settings, given, host, progress, memory.keep)
+        made, refused = provision(settings, given, host, progress, memory.keep)
         host = memory.host
+        if not online:
+            require(refused)
         plan = plan.with_made(made, host)
         prepared = prepared_client(progress) if online and request.prepare_prisma else None
         if prepared is not None:
@@ -97,7 +99,7 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             if online:
                 progress.say("Checking servers, files and the gateway's own host.")
                 inspection = outside.inspect(host, settings, editable(host), prepared)
-                _weigh(inspection.findings, request, progress)
+                _weigh(_with(refused, inspection.findings), request, progress)
                 settings = inspection.known(settings)
                 plan = plan.with_settings(settings)
             if plan.empty:
@@ -124,7 +126,7 @@ def make_on_servers(
     with lock(root, "provision"):
         undo_interrupted(root, progress, outside)
         host, _, settings = desired(root, given)
-        provision(settings, given, host, progress, Memory(host).keep)
+        require(provision(settings, given, host, progress, Memory(host).keep)[1])
 
 
 def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -157,6 +159,12 @@ def _what_remains(host: Host, outside: Outside) -> list[str]:
     # Of a unit that is not there it has been said that it was left alone.
     found = [x for x in compare(host, True, outside.units) if not x.name.endswith(".unit")]
     return [f"Warning: {x.sentence}" for x in found if x.level is Level.FAILED]
+
+
+def _with(refused: tuple[Finding, ...], findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What administrators were refused, and what was found; nothing that both have met twice."""
+    found = {finding.sentence for finding in findings}
+    return (*(finding for finding in refused if finding.sentence not in found), *findings)
 
 
 def _weigh(findings: tuple[Finding, ...], request: Request, progress: Progress) -> None:

@@ -250,7 +250,7 @@ def _left_as_it_is(path: PurePosixPath, why: str) -> str:
     """One line; the file is what the sentence `why` is about."""
     subject = f"{path} "
     why = f"it {why.removeprefix(subject)}" if why.startswith(subject) else why
-    why = why.removeprefix(f"{path}: ")
+    why = why.removeprefix(f"{path}: ").removeprefix(f"{path}, ")
     return f"{path} is left as it is: {why}"
 
 

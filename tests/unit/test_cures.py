@@ -19,7 +19,7 @@ _IN_A_FINDING, _IN_A_SENTENCE = 5, 3
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
-    "gateway.answerer": {"unit.removesuffix('.service')"},
+    "gateway.answerer": {"short"},
     "settings.answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
     "checks.configuration": {"edited"},
@@ -36,9 +36,10 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        "each",
+        *("each", "_reset(postgres, facts)"),
     },
-    "redis.sentences": {"answers", "its_address"},
+    "prisma.check": {"short"},
+    "redis.sentences": {"answers", "its_address", "no_password"},
     "redis.peer": {"print_it", "redis.port"},
     "redis.check": {"redis.port"},
     "gateway.sentences": {"entry"},

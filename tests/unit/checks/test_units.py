@@ -72,6 +72,16 @@ def test_with_its_port_taken_litellm_listens_elsewhere() -> None:
     assert "random port" in port_finding(LITELLM_UNIT, 4000, FOREIGN, 0, "silence").why
 
 
+def test_a_process_that_the_unit_left_behind_is_told_as_such_and_how_to_end_it() -> None:
+    leftover = Stranger(Listener(812, "python3", user=999), left_behind=True)
+    found = port_finding(LITELLM_UNIT, 4000, leftover, 200)
+    assert found.what == (
+        f"port 4000 is held by a process that {LITELLM_UNIT} left behind (python3, process 812,"
+        " user 999)"
+    )
+    assert found.cure.startswith("run 'systemctl kill hx-litellm-gateway', then ")
+
+
 def test_a_process_that_can_t_be_seen_is_told_as_such() -> None:
     found = port_finding(WRAPPER_UNIT, 4010, Stranger(Listener()), 0, "silence")
     assert "a process that can't be seen" in found.what

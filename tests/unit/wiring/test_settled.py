@@ -91,7 +91,7 @@ def no_plan(wired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_plan")
 def test_what_is_settled_is_said_without_a_plan(wired: Path, run: Run) -> None:
     assert run("apply", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
-    assert run("apply", "--anyway", "--brief", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
+    assert run("apply", "--anyway", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
     assert run("apply", **dict(reversed(ANSWERS.items())))[0] == 0
 
 
@@ -312,8 +312,8 @@ def test_what_another_run_holds_the_lock_for_is_waited_for_and_then_refused(
     with lock(wired, "rollback"), pytest.raises(Refused, match="hx-gateway-db rollback"):
         is_settled(wired, ANSWERS)
     with lock(wired, "rollback"):
-        status, out, _ = run("apply", "--brief", **ANSWERS)
-    assert status == 3 and out.startswith("refused - hx-gateway-db rollback")
+        status, _, said = run("apply", **ANSWERS)
+    assert status == 3 and said.startswith("hx-gateway-db: hx-gateway-db rollback")
 
 
 def test_the_record_is_roots_alone_and_has_no_password(wired: Path) -> None:
