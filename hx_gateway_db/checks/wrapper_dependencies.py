@@ -74,7 +74,7 @@ def _cure(chain: Chain, one: Dependency, tables: Finding) -> str:
     runs_with = chain.wrapper.get(name)
     if not chain.wrapper:
         return _READ_LOG
-    if runs_with != written:
+    if written is None or runs_with != written:
         ours = (host.layout.gateway_env,)
         if runs_with and unit_variables.sets(host.layout.root, WRAPPER_UNIT, name, ours):
             return f"correct {name} where {_SHORT} has it from"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.machine.machine import Machine
@@ -42,10 +43,11 @@ class Publisher:
     """Who has a GnuPG home with keys, and publishes from a folder."""
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
-        """Keep everything below `folder`, but for a GnuPG home that is there already."""
+        """Keep what is published below `folder`, with a GnuPG home of its own unless it has one."""
         folder.mkdir(exist_ok=True)
-        self.home = home or folder / "gnupg"
-        self.home.mkdir(mode=0o700, exist_ok=True)
+        # Not in the folder, whose path may be too long for the agent's socket (unix(7)).
+        self._made = tempfile.TemporaryDirectory(prefix="publisher-")
+        self.home = home or Path(self._made.name)
         self.repository = folder / "repository"
         self._environment = {**os.environ, "GNUPGHOME": str(self.home)}
 
@@ -80,9 +82,10 @@ class Publisher:
         )
 
     def close(self) -> None:
-        """End what gpg has started."""
+        """End what gpg has started, and remove the home that was made for it."""
         command = ["gpgconf", f"--homedir={self.home}", "--kill", "all"]
         subprocess.run(command, check=True)
+        self._made.cleanup()
 
 
 def serve(machine: Machine) -> None:

@@ -110,6 +110,6 @@ def test_a_file_that_everybody_can_read_is_told_and_closed(wired: Path) -> None:
 
 def test_gateway_env_itself_is_for_its_group_alone(wired: Path, run: Run) -> None:
     (wired / ENV).chmod(0o644)
-    assert "(DATABASE_URL, REDIS_URL)" in found(wired, unit(f"/{ENV}"))[0].what
+    assert "(DATABASE_URL, PG_URL, REDIS_URL)" in found(wired, unit(f"/{ENV}"))[0].what
     run("apply")
     assert found(wired, unit(f"/{ENV}")) == []
