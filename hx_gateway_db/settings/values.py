@@ -126,9 +126,9 @@ class Settings:
     """Everything that was answered.
 
     `transaction_buffer`: several gateways write to the database, and gather their spend in Redis.
-    `watch`: it is looked every few minutes that virtual keys work.
     `variables`: what the answers say that are lines of gateway.env and nothing else, name and
     value; one that is not among them has no line.
+    `watch`: it is looked every few minutes that virtual keys work.
     Raises InvalidSettings for what needs Redis without it.
     """
 
@@ -136,8 +136,8 @@ class Settings:
     redis: Redis | None = None
     cache: Cache | None = None
     transaction_buffer: bool = False
-    watch: bool = False
     variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    watch: bool = False
     base: PurePosixPath = DEFAULT_BASE
 
     def __post_init__(self) -> None:
