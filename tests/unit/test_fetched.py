@@ -10,7 +10,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = (
-    *("tests/requirements.txt", "tests/machine/gateway/requirements.txt"),
+    "tests/requirements.txt",
+    *("tests/machine/gateway/requirements.txt", "tests/machine/newest/requirements.txt"),
     *("bench/requirements.txt", "bench/requirements-ansible.txt"),
 )
 LOCKS = (

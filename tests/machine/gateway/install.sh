@@ -1,6 +1,9 @@
 #!/bin/sh
-# Installs the gateway into an image; runs inside it, with this folder's parent at /mnt.
+# install.sh REQUIREMENTS: installs the gateway into an image, with the LiteLLM of this list for pip;
+# runs inside it, with this folder's parent at /mnt.
 set -eu
+
+requirements=$1
 
 base=/opt/HX-Infrastructure-/api-gateway
 venv=$base/gateway/venv
@@ -23,7 +26,7 @@ echo "LiteLLM and its database client, from PyPI"
 mkdir -p "$base/gateway"
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --no-deps \
-    --only-binary=:all: --requirement /mnt/gateway/requirements.txt
+    --only-binary=:all: --requirement "$requirements"
 "$venv/bin/pip" check
 
 # Prisma's own CLI, where prisma-client-py looks for it; without scripts, as they download engines.
