@@ -226,6 +226,7 @@ def _recover(options: Namespace, terminal: _Terminal) -> int:
 
 def _plan(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.apply import desired
+    from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
@@ -238,7 +239,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
 
         screen.write(sys.stdout, template_lines(settings, host.layout), exact=True)
         return 0
-    plan = plan_apply(settings, host, moved_from, whole=not given)
+    plan = plan_apply(settings, host, moved_from, REAL.litellm(options.root), whole=not given)
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
