@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.layout import LITELLM_UNIT
-from hx_gateway_db.settings.litellm import LiteLLM, parse_version
+from hx_gateway_db.settings.litellm import UNKNOWN, LiteLLM, parse_version
 from hx_gateway_db.systemd import started_program, units
 from hx_gateway_db.systemd.started_program import StartedProgram
 from hx_gateway_db.systemd.units import ServiceFailed
@@ -29,12 +29,12 @@ _VERSION = re.compile(r"^Version: (.{1,60})$", re.MULTILINE)
 def of_gateway() -> LiteLLM:
     """The LiteLLM that its unit on this system starts; an unknown one where that can't be told."""
     if not units.available():
-        return LiteLLM()
+        return UNKNOWN
     with suppress(ServiceFailed):
         shown = dict(units.properties(LITELLM_UNIT, ("ExecStart",))).get("ExecStart", "")
         if program := started_program.shown(shown):
             return started_by(program)
-    return LiteLLM()
+    return UNKNOWN
 
 
 def started_by(program: StartedProgram) -> LiteLLM:
@@ -50,7 +50,7 @@ def started_by(program: StartedProgram) -> LiteLLM:
             record = foreign_file.beginning(found[0] / "METADATA", _BEGINNING)
             version = _VERSION.search(record.decode(errors="replace"))
             return LiteLLM(parse_version(version[1]) if version else ())
-    return LiteLLM()
+    return UNKNOWN
 
 
 def site_packages(program: StartedProgram) -> Iterator[PurePosixPath]:

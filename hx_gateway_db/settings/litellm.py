@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 Version = tuple[int, ...]
 
+_LIBPQ_VERIFYING = ("verify-ca", "verify-full")
 _RELEASE = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){1,3}")
 
 
@@ -65,12 +66,20 @@ class LiteLLM:
         """Whether it is known to be one with this change."""
         return self.version >= change.since
 
-    def lacks(self, change: Change) -> bool:
-        """Whether it is known to be one without it."""
-        return bool(self.version) and self.version < change.since
-
     def __str__(self) -> str:
         return f"LiteLLM {shown(self.version)}" if self.version else "LiteLLM"
+
+    def before(self, change: Change) -> str:
+        """A sentence's name for a LiteLLM without this change."""
+        return str(self) if self.version else f"LiteLLM before {shown(change.since)}"
+
+
+UNKNOWN = LiteLLM()
+
+
+def checks_certificate(litellm: LiteLLM, sslmode: str) -> bool:
+    """Whether this LiteLLM takes a sslmode that is libpq's for one with a certificate to check."""
+    return sslmode in _LIBPQ_VERIFYING and litellm.has(LIBPQ_TLS)
 
 
 def parse_version(text: str) -> Version:
