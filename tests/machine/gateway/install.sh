@@ -17,8 +17,9 @@ useradd --system --user-group --no-create-home --home-dir /nonexistent \
 # The engine stand-ins
 mkdir -p "$engines"
 cp -r /mnt/engines/package.json /mnt/engines/package-lock.json /mnt/engines/lib \
-    /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
+    /mnt/engines/schema /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
 npm ci --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
+npm ci --prefix "$engines/schema" --ignore-scripts --no-audit --no-fund --no-update-notifier
 
 # LiteLLM and its database client: the list is complete, and pip 23.0 finds no hash in it for what
 # is asked for with an extra. What is there as a source only would be built with what is not pinned.
