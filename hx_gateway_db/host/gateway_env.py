@@ -13,7 +13,7 @@ from typing import Any
 from hx_gateway_db.layout import WRAPPER_UNIT
 from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import VARIABLES, Answer
-from hx_gateway_db.settings.litellm import LIMITS_ALWAYS_SHARED, Change
+from hx_gateway_db.settings.litellm import LIMITS_ALWAYS_SHARED, Change, LiteLLM
 from hx_gateway_db.settings.urls import (
     database_url,
     libpq_url,
@@ -166,6 +166,14 @@ def by_version(settings: Settings) -> dict[str, Change]:
     """
     there = (line for line in DERIVED if line.value(settings) is not None)
     return {line.key: line.dead_since for line in there if line.dead_since}
+
+
+def dead(settings: Settings, litellm: Callable[[], LiteLLM]) -> list[str]:
+    """The keys that this LiteLLM does not read; it is asked for only where one depends on it."""
+    if not (keys := by_version(settings)):
+        return []
+    present = litellm()
+    return [key for key, change in keys.items() if present.has(change)]
 
 
 def answered(present: Mapping[str, str]) -> dict[str, Any]:

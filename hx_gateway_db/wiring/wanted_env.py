@@ -75,7 +75,7 @@ def wired_gateway_env(
     try:
         text = gateway_env.merge(existing, rendered, template, kept, others)
         # A line that nobody reads is not worth a change, but goes with one.
-        if text != existing and (dead := _dead(settings, litellm)):
+        if text != existing and (dead := gateway_env.dead(settings, litellm)):
             rendered = render.gateway_env(settings, [*without, *dead])
             text = gateway_env.merge(existing, rendered, template, kept, others)
     except gateway_env.EnvFileRefusal as error:
@@ -91,14 +91,6 @@ def wired_gateway_env(
     now = _offered(environment_files.values(text))
     ours = {key: said for key, said in now.items() if key not in others}
     return EnvEdit(FileChange(path, before, image), notes, ours)
-
-
-def _dead(settings: Settings, litellm: Callable[[], LiteLLM]) -> list[str]:
-    """The keys that this LiteLLM does not read; it is asked for only where one depends on it."""
-    if not (keys := gateway_env.by_version(settings)):
-        return []
-    present = litellm()
-    return [key for key, change in keys.items() if present.has(change)]
 
 
 def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:

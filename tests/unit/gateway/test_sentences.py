@@ -1,4 +1,4 @@
-"""What LiteLLM 1.74.15, 1.108.7 and wrappers answered when they said no, and the sentence for it."""
+"""What LiteLLM 1.74.15, 1.108.7 and wrappers answered when they said no, and what that means."""
 
 import pytest
 
