@@ -10,10 +10,17 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, copies, generation, overrides, ports
+from hx_gateway_db.checks import (
+    configuration,
+    copies,
+    generation,
+    master_key,
+    overrides,
+    ports,
+)
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
-from hx_gateway_db.host import config_yaml, packages
+from hx_gateway_db.host import litellm_version, packages
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import (
     GATEWAY_GROUP,
@@ -31,7 +38,6 @@ from hx_gateway_db.yaml_edit.edit import YamlRefusal
 # For everything but config.yaml, which is written beside itself and kept as it was.
 _SPACE = 1024 * 1024
 _COPIES = 4
-_INSECURE_MASTER_KEY = "sk-1234"
 _DIVERT = ("dpkg-divert", "--local", "--no-rename", "--add")
 
 
@@ -129,17 +135,8 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
     host = ground.host
     present = environment_files.values(host.text(host.layout.gateway_env) or "")
     variables = {**unit_variables(host), **present}
-    key = config_yaml.master_key(ground.config, variables)
     path = str(host.layout.config_yaml)
-    about = Subject("gateway.master-key", path)
-    if key in (None, "", _INSECURE_MASTER_KEY):
-        state = f"the published {_INSECURE_MASTER_KEY} as" if key else "no"
-        what = f"LiteLLM has {state} master key"
-        why = "newer versions of LiteLLM refuse to start with that"
-        cure = f"set general_settings.master_key in {path}"
-        yield about.warning(what, why, cure)
-    else:
-        yield about.ok("LiteLLM has a master key")
+    yield master_key.finding(path, ground.config, variables, litellm_version.of_gateway())
     if host.state is not None or host.settings is not None:
         return
     env = str(host.layout.gateway_env)
@@ -276,7 +273,7 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.prisma-client": _prisma,
     "gateway.ca-file": _ca_files,
     "gateway.config-overrides": _overrides,
-    "gateway.master-key": _keys,
+    master_key.NAME: _keys,
     generation.NAME: _generated,
     copies.NAME: _copies,
     "gateway.config-conffile": _conffiles,

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from hx_gateway_db import in_thread
 from hx_gateway_db.errors import CheckFailed
 from hx_gateway_db.findings import Finding, Subject, failures
+from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
+from hx_gateway_db.settings.litellm import UNKNOWN
 from hx_gateway_db.settings.values import Settings
 
 # More than each of the checks takes with its own limits, of which Prisma's 45 s is the longest.
@@ -85,7 +87,8 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.checks.pool import pool_of
     from hx_gateway_db.postgres.check import inspect_postgres
 
-    found = inspect_postgres(settings.postgres, pool_of(host))
+    litellm = litellm_version.of_gateway() if host and host.layout.live else UNKNOWN
+    found = inspect_postgres(settings.postgres, pool_of(host), litellm)
     if host is None or failures(found.findings):
         return Inspection(found.findings, found.pooled)
     from hx_gateway_db.checks.config_table import findings

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 
 from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import (
+    FRESH_READINESS,
+    LIBPQ_TLS,
+    UNKNOWN,
+    LiteLLM,
+    checks_certificate,
+)
 from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
 
@@ -33,7 +41,7 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact(
             "database",
             f"{postgres.database} on {address(postgres.host, postgres.port)} as {postgres.user},"
-            f" sslmode {postgres.sslmode}{_unknown_mode(postgres)}",
+            f" sslmode {_sslmode(postgres, host)}",
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
@@ -52,7 +60,9 @@ def status(host: Host) -> Iterator[Fact]:
     if units.unit(LITELLM_UNIT).running:
         from hx_gateway_db.gateway import http
 
-        yield Fact("LiteLLM says of its database", http.database_state())
+        state = http.database_state()
+        seen = f", as it saw at most {_age(host)} ago" if state == http.CONNECTED else ""
+        yield Fact("LiteLLM says of its database", f"{state}{seen}")
 
 
 def different(host: Host) -> list[Finding]:
@@ -75,11 +85,25 @@ def _gateway_env(host: Host) -> str:
     return "not there" if host.files[path] is None else str(path)
 
 
-def _unknown_mode(postgres: Postgres) -> str:
+def _sslmode(postgres: Postgres, host: Host) -> str:
+    """What LiteLLM makes of the one in DATABASE_URL."""
     mode = dict(postgres.parameters).get("sslmode")
     if mode is None:
-        return ""
-    return f" (DATABASE_URL says {said(mode)}, which LiteLLM 1.74 does not know)"
+        return postgres.sslmode
+    litellm = _litellm(host)
+    if checks_certificate(litellm, mode):
+        return f"verify-full (DATABASE_URL says {said(mode)}, which {litellm} takes for that)"
+    unknown_to = litellm.before(LIBPQ_TLS)
+    return f"prefer (DATABASE_URL says {said(mode)}, which {unknown_to} does not know)"
+
+
+def _litellm(host: Host) -> LiteLLM:
+    return litellm_version.of_gateway() if host.layout.live else UNKNOWN
+
+
+def _age(host: Host) -> str:
+    """How old what LiteLLM says of its database can be: it does not look each time it is asked."""
+    return "15 s" if _litellm(host).has(FRESH_READINESS) else "two minutes"
 
 
 def _redis(redis: Redis | None) -> str:

@@ -226,6 +226,7 @@ def _recover(options: Namespace, terminal: _Terminal) -> int:
 
 def _plan(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.apply import desired
+    from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
@@ -233,12 +234,13 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
         raise UsageError("--lines prints lines to paste: use it without --json.")
     given = _given(options)
     host, moved_from, settings = desired(options.root, given)
+    litellm = REAL.litellm(options.root)
     if options.lines:
         from hx_gateway_db.wiring.template_lines import template_lines
 
-        screen.write(sys.stdout, template_lines(settings, host.layout), exact=True)
+        screen.write(sys.stdout, template_lines(settings, host.layout, litellm), exact=True)
         return 0
-    plan = plan_apply(settings, host, moved_from, whole=not given)
+    plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}

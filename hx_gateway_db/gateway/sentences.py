@@ -1,6 +1,7 @@
 """What it means when LiteLLM or its wrapper says no.
 
-The wordings that are looked for are LiteLLM 1.74.15's, from its source and its answers.
+The wordings that are looked for are those of LiteLLM 1.74.15 and 1.108.7, from their sources and
+their answers.
 """
 
 from dataclasses import replace
@@ -17,6 +18,9 @@ KEY = "litellm.key"
 CACHE = "litellm.cache"
 WRAPPER = "wrapper.key"
 MODELS = "model.list"
+_STALLED = "stalled"  # newer versions: the database answers, but not in time
+# Newer ones leave out the first where the key does not begin with sk-.
+_REFUSED_BY_LITELLM = ("Authentication Error", "LiteLLM Virtual Key expected")
 _QUOTED = 60  # characters of what the gateway says
 _LITELLM = f"LiteLLM on port {LITELLM_PORT}"
 _THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
@@ -42,6 +46,12 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
 
     `given` says whether the process that answers was started with a DATABASE_URL.
     """
+    if state == _STALLED:
+        return Subject(READINESS, _LITELLM).failed(
+            f"{_LITELLM} waits too long for its database (it says {state!r})",
+            "a key was looked up there that long within the last 30 s",
+            "look at the load and the locks of the database server",
+        )
     if status != 200:
         return Subject(READINESS, _LITELLM).failed(
             f"{_LITELLM} has lost its database (its readiness check answers HTTP {status})",
@@ -276,7 +286,7 @@ def model_failed(name: str, model: str, status: int, message: str) -> Finding:
 
 def litellm_refuses(message: str) -> bool:
     """Whether a 401 is LiteLLM's own rather than the wrapper's."""
-    return message.startswith("Authentication Error")
+    return message.startswith(_REFUSED_BY_LITELLM)
 
 
 def _without_database(name: str) -> Finding:

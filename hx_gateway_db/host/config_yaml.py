@@ -27,6 +27,7 @@ NAMESPACE = ("litellm_settings", "cache_params", "namespace")
 MODE = ("litellm_settings", "cache_params", "mode")
 RATE_LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
 MASTER_KEY = ("general_settings", "master_key")
+PERMIT_WEAK_KEY = ("general_settings", "dangerously_permit_weak_or_unset_master_key")
 DATABASE_URL = ("general_settings", "database_url")
 CACHE_URL = ("litellm_settings", "cache_params", "url")
 # What names a Redis there besides (litellm/_redis.py, litellm/caching/caching.py).
@@ -40,7 +41,10 @@ IN_DATABASE = ("general_settings", "store_model_in_db")
 # LiteLLM reads a value that begins so from its environment.
 REFERENCE = "os.environ/"
 _OURS = (*FLAGS, BUFFER, CACHE, TYPE, NAMESPACE, MODE, RATE_LIMIT)
-_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, *_CACHE_PLACES, POOL, ENVIRONMENT, IN_DATABASE)
+_READ = (
+    *(MASTER_KEY, PERMIT_WEAK_KEY, DATABASE_URL, CACHE_URL, *_CACHE_PLACES),
+    *(POOL, ENVIRONMENT, IN_DATABASE),
+)
 
 
 @dataclass(frozen=True)
@@ -135,13 +139,19 @@ def as_before(text: bytes, before: bytes) -> bytes:
     return restore(text, before, _OURS)
 
 
-def master_key(text: bytes, environment: dict[str, str]) -> str | None:
+def master_key(text: bytes, environment: Mapping[str, str]) -> str | None:
     """LiteLLM's master key, `os.environ/NAME` and `${NAME}` resolved from `environment`."""
     value = _found(text)[MASTER_KEY]
     if not isinstance(value, str) or not value:
         return environment.get("LITELLM_MASTER_KEY")
     reference = re.fullmatch(r"os\.environ/(\w+)|\$\{(\w+)\}", value)
     return environment.get(reference[1] or reference[2]) if reference else value
+
+
+def weak_key_permitted(text: bytes, environment: Mapping[str, str]) -> bool:
+    """Whether a newer LiteLLM is told to start without a master key, or with a published one."""
+    by_environment = environment.get("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "")
+    return _found(text)[PERMIT_WEAK_KEY] is True or by_environment.strip().lower() == "true"
 
 
 def rate_limit(text: bytes) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 from hx_gateway_db.layout import WRAPPER_UNIT
 from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import VARIABLES, Answer
+from hx_gateway_db.settings.litellm import LIMITS_ALWAYS_SHARED, Change, LiteLLM
 from hx_gateway_db.settings.urls import (
     database_url,
     libpq_url,
@@ -43,7 +44,7 @@ class Derived:
 
     `needed` says for which database (None: not known) and uses of Redis there is one, `text` its
     value then. A sentence on it names what it is there for (`purpose`), and says its value, or
-    `shown` where that is a secret.
+    `shown` where that is a secret. A LiteLLM with the change `dead_since` does not read it.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Derived:
     text: Callable[[Settings], str]
     purpose: Callable[[Settings], str]
     shown: str = ""
+    dead_since: Change | None = None
 
     def value(self, settings: Settings) -> str | None:
         """What it says; None: there is no such line."""
@@ -108,6 +110,7 @@ DERIVED = (
         needed=lambda postgres, use: use.shared_limits,
         text=lambda settings: "true",
         purpose=lambda settings: "the spend buffer" if settings.cache else "the cache",
+        dead_since=LIMITS_ALWAYS_SHARED,
     ),
     Derived(
         "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK",
@@ -154,6 +157,23 @@ def lines_for(settings: Settings) -> dict[str, str]:
     """The value of each line that there is for `settings`, by its key."""
     said = {line.key: line.value(settings) for line in LINES}
     return {key: value for key, value in said.items() if value is not None}
+
+
+def by_version(settings: Settings) -> dict[str, Change]:
+    """Of the lines that there are for `settings`, those that not every LiteLLM reads.
+
+    By the key of each, what makes it a dead one.
+    """
+    there = (line for line in DERIVED if line.value(settings) is not None)
+    return {line.key: line.dead_since for line in there if line.dead_since}
+
+
+def dead(settings: Settings, litellm: Callable[[], LiteLLM]) -> list[str]:
+    """The keys that this LiteLLM does not read; it is asked for only where one depends on it."""
+    if not (keys := by_version(settings)):
+        return []
+    present = litellm()
+    return [key for key, change in keys.items() if present.has(change)]
 
 
 def answered(present: Mapping[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hx_gateway_db.postgres.questions import ask
 from hx_gateway_db.postgres.reach import Reached, reach
 from hx_gateway_db.postgres.replies import row, rows
 from hx_gateway_db.postgres.target import Target, identifier, schema_of, target_of
+from hx_gateway_db.settings.litellm import UNKNOWN, LiteLLM
 from hx_gateway_db.settings.urls import encode
 from hx_gateway_db.settings.values import Postgres
 
@@ -41,8 +42,10 @@ class PostgresInspection:
     pooled: bool
 
 
-def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
-    """Go the way that LiteLLM will go, and look at all it will need, within 8 s.
+def inspect_postgres(
+    postgres: Postgres, pool: Pool, litellm: LiteLLM = UNKNOWN
+) -> PostgresInspection:
+    """Go the way that this LiteLLM will go, and look at all it will need, within 8 s.
 
     The way ends at the first step that fails: what comes after it is not among the findings. What
     the login shows is found in full. Nothing is changed on the server.
@@ -58,7 +61,7 @@ def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
     found += steps
     if facts is None:
         return PostgresInspection(tuple(found), pooled=False)
-    found += findings(postgres, facts, datetime.now(UTC), pool)
+    found += findings(postgres, facts, datetime.now(UTC), pool, litellm)
     return PostgresInspection(tuple(found), facts.pooled)
 
 

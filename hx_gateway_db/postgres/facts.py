@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from hx_gateway_db.findings import Cure, Finding, Subject
 from hx_gateway_db.postgres.target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import LIBPQ_TLS, UNKNOWN, LiteLLM, checks_certificate
 from hx_gateway_db.settings.values import Postgres
 
 OLDEST = 90600
@@ -101,8 +102,10 @@ class Facts:
     slots: Slots | None = None
 
 
-def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Iterator[Finding]:
-    """What the facts mean for a gateway with such a pool, each a finding."""
+def findings(
+    postgres: Postgres, facts: Facts, now: datetime, pool: Pool, litellm: LiteLLM = UNKNOWN
+) -> Iterator[Finding]:
+    """What the facts mean for a gateway with such a pool and LiteLLM, each a finding."""
     yield _version(postgres, facts, now)
     if facts.version < OLDEST:
         return
@@ -113,7 +116,7 @@ def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Ite
     yield _tables(postgres, facts)
     if facts.slots:
         yield _connections(postgres, facts.slots, pool)
-    yield from _sslmode(postgres)
+    yield from _sslmode(postgres, litellm)
     yield _clock(postgres, facts)
     yield _password(postgres, facts, now)
 
@@ -310,15 +313,19 @@ def _gateways(number: int) -> str:
     return "one gateway" if number == 1 else f"{number} gateways"
 
 
-def _sslmode(postgres: Postgres) -> Iterator[Finding]:
+def _sslmode(postgres: Postgres, litellm: LiteLLM) -> Iterator[Finding]:
     mode = dict(postgres.parameters).get("sslmode")
-    if mode is not None:
-        yield _about(postgres, "sslmode").warning(
-            f"DATABASE_URL says sslmode={said(mode, most=_LONGEST_NAME)}",
-            "libpq's word, which the Prisma of LiteLLM 1.74 takes for prefer: no certificate is"
-            " checked",
-            "answer PG_SSLMODE=verify-full",
-        )
+    if mode is None:
+        return
+    old = litellm.before(LIBPQ_TLS)
+    why = f"libpq's word, which {old} takes for prefer: no certificate is checked"
+    if checks_certificate(litellm, mode):
+        why = f"libpq's word, for which {litellm} checks a certificate; this check has not"
+    yield _about(postgres, "sslmode").warning(
+        f"DATABASE_URL says sslmode={said(mode, most=_LONGEST_NAME)}",
+        why,
+        "answer PG_SSLMODE=verify-full",
+    )
 
 
 def _clock(postgres: Postgres, facts: Facts) -> Finding:

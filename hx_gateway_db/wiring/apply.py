@@ -12,6 +12,7 @@ from hx_gateway_db.checks.preflight import require
 from hx_gateway_db.checks.running import outdated
 from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host import gateway_env
 from hx_gateway_db.host.host import Host, read_host
 from hx_gateway_db.layout import Layout
 from hx_gateway_db.progress import Progress
@@ -68,7 +69,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         if host.problem and not host.distrusted:
             progress.say(f"{host.problem} What can be read of it is kept.")
         # Without answers it is asked for as an administrator does, who wants all that there is.
-        plan = plan_apply(settings, host, moved_from, whole=not given)
+        litellm = outside.litellm(root)
+        plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
         online = outside.live(root)
         # An upgrade of the package restarts nothing that is not its own business.
         compared = online and not outside.units.for_dpkg()
@@ -80,8 +82,9 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             notes = [*plan.notes, *(_what_remains(host, outside) if compared else ())]
             for note in notes:
                 progress.say(note)
-            # An administrator's login is kept nowhere, and so in no digest.
-            if not notes and not administrators(given):
+            # An administrator's login is kept nowhere, and so in no digest; nor is the venv.
+            forgotten = administrators(given) or gateway_env.by_version(settings)
+            if not notes and not forgotten:
                 remember(root, given, host.files)
             return NOTHING_TO_CHANGE
         if database_choice(given) == "local" and not online and not server_here(settings):
@@ -142,7 +145,7 @@ def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:
             raise
         return tuple(compare(left, REAL.live(root)))
     try:
-        plan_apply(settings, host, moved_from)
+        plan_apply(settings, host, moved_from, REAL.litellm(root))
         files = editable(host)
     except Refused as refusal:
         files = editable(host, refusal)

@@ -24,6 +24,7 @@ from hx_gateway_db.layout import (
     Layout,
 )
 from hx_gateway_db.settings.answers import from_host
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.settings.values import Settings, redis_use
 from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.changes import Changes, FileChange, Group
@@ -94,19 +95,25 @@ class Plan:
 
 
 def plan_apply(
-    settings: Settings, host: Host, moved_from: Host | None = None, *, whole: bool = False
+    settings: Settings,
+    host: Host,
+    moved_from: Host | None,
+    litellm: Callable[[], LiteLLM],
+    *,
+    whole: bool = False,
 ) -> Plan:
     """The plan that wires `host` as `settings` say.
 
-    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `whole` is as
-    in `wired_gateway_env`.
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `litellm`
+    finds out which LiteLLM it is that is wired, where that matters. `whole` is as in
+    `wired_gateway_env`.
     Raises Refused when a file can't be edited safely.
     """
     for path, distrust in host.distrusted.items():
         if path != host.layout.gateway_env:
             raise Refused(distrust.sentence)
     config, origin = wired_config(settings, host)
-    return _Draft(settings, host, moved_from, config, origin, whole).plan()
+    return _Draft(settings, host, moved_from, config, origin, litellm, whole).plan()
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class _Draft:
     moved_from: Host | None
     config: Edit | None
     origin: Origin | None
+    litellm: Callable[[], LiteLLM]
     whole: bool
     made: Made = field(default_factory=Made)
     prisma: Mapping[str, str] | None = None
@@ -136,7 +144,7 @@ class _Draft:
         if host.group is None and host.groups and os.geteuid() == 0:
             group = Group(GATEWAY_GROUP, free_system_group_id(host))
         gid = host.group if group is None else group.gid
-        env = wired_gateway_env(settings, host, present, gid, whole=self.whole)
+        env = wired_gateway_env(settings, host, present, gid, self.litellm, whole=self.whole)
         edits = [env, *wired_drop_ins(settings, host, present)]
         if self.prisma is not None:
             edits = with_prisma(edits, self.prisma)

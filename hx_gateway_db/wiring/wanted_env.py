@@ -1,7 +1,7 @@
 """What gateway.env shall be (specification, step 1), given what an administrator has in it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hx_gateway_db.errors import Refused
@@ -9,6 +9,7 @@ from hx_gateway_db.host import gateway_env, render
 from hx_gateway_db.host.gateway_env import DERIVED, OFFERED, SAID, Derived
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.settings.urls import another_database
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd import environment_files, unit_variables
@@ -31,11 +32,18 @@ _TAKEN_OVER = (
 
 
 def wired_gateway_env(
-    settings: Settings, host: Host, present: Host, gid: int | None, *, whole: bool = False
+    settings: Settings,
+    host: Host,
+    present: Host,
+    gid: int | None,
+    litellm: Callable[[], LiteLLM],
+    *,
+    whole: bool = False,
 ) -> EnvEdit:
     """gateway.env for a gateway that is wired as `settings` say.
 
-    `gid` is the id of its group, `present` the host as it is wired now, maybe with another BASE.
+    `gid` is the id of its group, `present` the host as it is wired now, maybe with another BASE,
+    `litellm` finds out which LiteLLM is to read it.
     What is offered to other services, and a line that this host has never had, waits for a run that
     restarts both units anyway, so that no upgrade restarts them for that: with `whole` it does not.
     Raises Refused when it can't be changed safely, or is somebody else's now.
@@ -66,6 +74,10 @@ def wired_gateway_env(
     rendered = render.gateway_env(settings, without)
     try:
         text = gateway_env.merge(existing, rendered, template, kept, others)
+        # A line that nobody reads is not worth a change, but goes with one.
+        if text != existing and (dead := gateway_env.dead(settings, litellm)):
+            rendered = render.gateway_env(settings, [*without, *dead])
+            text = gateway_env.merge(existing, rendered, template, kept, others)
     except gateway_env.EnvFileRefusal as error:
         raise Refused(f"{path}, {error.what}" + ("" if error.cure else "."), error.cure) from None
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())

@@ -350,7 +350,7 @@ def test_a_master_key_that_newer_versions_refuse_is_a_warning(
         found = inspect(quick)
     assert found.levels("gateway.master-key") == ["warning"]
     assert found.said("gateway.master-key") == (
-        f"{said} (newer versions of LiteLLM refuse to start with that): set"
+        f"{said} (LiteLLM 1.104.0 and newer do not start with that): set"
         f" general_settings.master_key in {CONFIG_YAML}."
     )
 

@@ -26,6 +26,7 @@ KNOWN = {
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
     "checks.files_left": {"path", "name"},
     "checks.running": {"short", "listed"},
+    "checks.master_key": {"path"},
     "checks.overrides": {
         *("key", "path", "section", "names", "by", "defeat.by", "defeat.file", "cure"),
     },

@@ -1,4 +1,4 @@
-"""What LiteLLM 1.74.15 and wrappers answered when they said no, and the sentence for it."""
+"""What LiteLLM 1.74.15, 1.108.7 and wrappers answered when they said no, and what that means."""
 
 import pytest
 
@@ -56,6 +56,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
             sentences.not_ready(503, "", given=True),
             "has lost its database",
             "start the database",
+        ),
+        (
+            sentences.not_ready(503, "stalled", given=True),
+            "waits too long for its database (it says 'stalled')",
+            "look at the load",
         ),
         (
             sentences.not_ready(200, "Not connected", given=False),
@@ -147,4 +152,6 @@ def test_a_gateway_that_refuses_a_chat_itself_has_failed(status: int, message: s
 
 def test_litellm_s_own_401_is_told_from_the_wrapper_s() -> None:
     assert sentences.litellm_refuses("Authentication Error, No api key passed in.")
+    newer = "LiteLLM Virtual Key expected. Received=no****, expected to start with 'sk-'."
+    assert sentences.litellm_refuses(newer)
     assert not sentences.litellm_refuses("invalid wrapper key")

@@ -8,6 +8,7 @@ import pytest
 
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.postgres.facts import Facts, Pool, Slots, findings
+from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Postgres
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -108,6 +109,24 @@ def test_a_mode_in_libpq_s_words_is_no_check_of_a_certificate() -> None:
     assert finding.cure == "answer PG_SSLMODE=verify-full"
     names = {each.name for each in findings(POSTGRES, Facts(170000, False), NOW, LITELLMS)}
     assert "postgres.sslmode" not in names
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "why"),
+    [
+        ((), "verify-full", "which LiteLLM before 1.101.0 takes for prefer: no certificate is"),
+        ((1, 74, 15), "verify-ca", "which LiteLLM 1.74.15 takes for prefer: no certificate is"),
+        ((1, 101, 0), "verify-ca", "LiteLLM 1.101.0 checks a certificate; this check has not"),
+        ((1, 101, 0), "allow", "which LiteLLM 1.101.0 takes for prefer: no certificate is"),
+    ],
+)
+def test_what_a_mode_in_libpq_s_words_means_is_told_for_the_litellm_there_is(
+    version: Version, mode: str, why: str
+) -> None:
+    by_hand = replace(POSTGRES, parameters=(("sslmode", mode),))
+    facts = Facts(170000, pooled=False)
+    found = {one.name: one for one in findings(by_hand, facts, NOW, LITELLMS, LiteLLM(version))}
+    assert why in found["postgres.sslmode"].why
 
 
 def test_behind_a_pooler_its_connections_are_not_counted() -> None:

@@ -15,6 +15,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.drop_ins import WATCH, redis_user
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.transaction import snapshot
 from hx_gateway_db.transaction.changes import Changes, FileChange
 from hx_gateway_db.transaction.lock import lock
@@ -122,7 +123,7 @@ def test_a_plan_reads_no_file_that_the_digest_lacks(
 
     monkeypatch.setattr(snapshot, "take_in", noted)
     host, moved_from, settings = desired(wired, ANSWERS)
-    plan_apply(settings, host, moved_from)
+    plan_apply(settings, host, moved_from, LiteLLM)
     assert taken == set(host.files)
     assert len(taken) == 10
 

@@ -15,6 +15,7 @@ from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.gateway.readiness import Patience, Readiness
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
+from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.systemd.units import ServiceFailed, Unit
@@ -50,6 +51,7 @@ class World:
     said: list[str] = field(default_factory=list)
     litellm: Simulated = field(default_factory=lambda: Simulated(LITELLM_UNIT))
     wrapper: Simulated = field(default_factory=lambda: Simulated(WRAPPER_UNIT))
+    version: Version = ()
     forbidden: tuple[str, ...] = ()
     dpkg: bool = False
     units: dict[str, Loaded] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class World:
             check_servers=self.check_servers,
             prove=self.prove,
             obstacle=lambda name: self.obstacles.get(name, ""),
+            litellm_of_gateway=lambda: LiteLLM(self.version),
             system=self.root,
         )
 
