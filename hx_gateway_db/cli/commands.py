@@ -9,9 +9,9 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 
 from hx_gateway_db.cli import screen
+from hx_gateway_db.cli.terminal import Terminal, abandon
 from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
 from hx_gateway_db.findings import Finding, Level, failures, outcome
 from hx_gateway_db.redaction import said_lines
@@ -31,13 +31,13 @@ def run(options: Namespace) -> int:
     """Run the command that the command line names, and return its exit status."""
     raise_on_signals()
     screen.prepare(sys.stdout)
-    terminal = _Terminal(sys.stderr)
+    terminal = Terminal(sys.stderr)
     try:
         status = _COMMANDS[options.command](options, terminal)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
@@ -47,18 +47,13 @@ def run(options: Namespace) -> int:
         return status
 
 
-def _abandon(stream: TextIO) -> None:
-    """Give up a stream that can't be written, also what is still to be flushed at the exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _report(line: str, terminal: "_Terminal") -> None:
+def _report(line: str, terminal: Terminal) -> None:
     """Say how a change ended. It has ended like that also where nobody can be told."""
     terminal.clear()
     try:
         _print(line, flush=True)
     except OSError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
 
 
 def _print(text: str, *, first: str = "", flush: bool = False) -> None:
@@ -108,48 +103,7 @@ def _secrets(options: Namespace) -> Iterable[str]:
         yield from settings.secrets if settings else ()
 
 
-class _Terminal:
-    """News of a run on stderr; the time that a wait takes only where somebody watches."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
-        self._watched = screen.draws(stream)
-        self._shown = ""
-
-    def clear(self) -> None:
-        """Take away the line on which something is waited for."""
-        self._replace("")
-
-    def say(self, line: str) -> None:
-        self.clear()
-        self._print(line, screen.write_wrapped)
-
-    def show(self, text: str) -> None:
-        """Text that is to be copied, with its lines as they are."""
-        self.clear()
-        self._print(f"{text}\n", screen.write)
-
-    def waiting(self, what: str, seconds: float) -> None:
-        if self._watched:
-            # Of a line that the terminal breaks, only the end could be taken away again.
-            room = (screen.width(self._stream) or 0) - 1
-            self._replace(f"Waiting for {what} ... {seconds:.0f} s"[-room:])
-
-    def _replace(self, text: str) -> None:
-        if text != self._shown:
-            self._print(screen.replaced(self._shown, text), screen.write)
-            self._shown = text
-
-    def _print(self, text: str, write: Callable[..., None]) -> None:
-        # A terminal that was closed must not stop the work.
-        try:
-            write(self._stream, text, flush=True)
-        except OSError:
-            _abandon(self._stream)
-
-
-def _apply(options: Namespace, terminal: _Terminal) -> int:
+def _apply(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, changed_behind_us, is_settled
 
     given = _given_by_debconf(options) if options.debconf else _given(options)
@@ -171,7 +125,7 @@ def _apply(options: Namespace, terminal: _Terminal) -> int:
     return 0
 
 
-def _check(options: Namespace, terminal: _Terminal) -> int:
+def _check(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.apply import check
 
     if options.root != Path("/"):
@@ -192,7 +146,7 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
-def _provision(options: Namespace, terminal: _Terminal) -> int:
+def _provision(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.wiring.apply import desired, make_on_servers
     from hx_gateway_db.wiring.provisioning import commands, restore_local_redis
@@ -210,21 +164,21 @@ def _provision(options: Namespace, terminal: _Terminal) -> int:
     return 0
 
 
-def _rollback(options: Namespace, terminal: _Terminal) -> int:
+def _rollback(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.rollback import rollback
 
     _report(rollback(options.root, terminal), terminal)
     return 0
 
 
-def _recover(options: Namespace, terminal: _Terminal) -> int:
+def _recover(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.recover import recover
 
     _report(recover(options.root, terminal), terminal)
     return 0
 
 
-def _plan(options: Namespace, terminal: _Terminal) -> int:
+def _plan(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.apply import desired
     from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
@@ -256,7 +210,7 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     return 0
 
 
-def _status(options: Namespace, terminal: _Terminal) -> int:
+def _status(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.checks.status import Fact, different, status
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.systemd.units import SystemdSilent
@@ -287,7 +241,7 @@ def _status(options: Namespace, terminal: _Terminal) -> int:
     return 0
 
 
-def _verify(options: Namespace, terminal: _Terminal) -> int:
+def _verify(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.checks.chain import read_chain
     from hx_gateway_db.checks.spend import SpendRows
     from hx_gateway_db.checks.verify import last_words, verify
@@ -322,7 +276,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
-def _look(options: Namespace, terminal: _Terminal) -> int:
+def _look(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.checks import last_look
     from hx_gateway_db.wiring.watching import Watch
 
@@ -349,7 +303,7 @@ def _watch(root: Path, seconds: float, colour: bool) -> int:
     return 0
 
 
-def _answers(options: Namespace, terminal: _Terminal) -> int:
+def _answers(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.settings.answers import PASSWORD_KEYS, to_answer, written
 
@@ -407,7 +361,7 @@ def _read_answers(file: str | None) -> dict[str, str]:
         raise UsageError(f"{name} can't be read: {reason}.") from None
 
 
-_COMMANDS: dict[str, Callable[[Namespace, _Terminal], int]] = {
+_COMMANDS: dict[str, Callable[[Namespace, Terminal], int]] = {
     "plan": _plan,
     "apply": _apply,
     "check": _check,

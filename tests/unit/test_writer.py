@@ -95,10 +95,10 @@ def test_an_fstring_of_what_is_drawn_is_just_text_again() -> None:
 def test_what_is_waited_for_is_just_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(screen, "width", lambda stream: 200)
-    terminal = commands._Terminal(stream)
+    terminal = Terminal(stream)
     terminal._watched = True
-    terminal.waiting(HOSTILE, 1.0)
-    terminal.clear()
+    news.waiting(HOSTILE, 1.0)
+    news.clear()
     assert "\x1b" not in stream.getvalue() and "\u202e" not in stream.getvalue()
 
 

@@ -409,7 +409,7 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
     assert modules & (HEAVY - {"lzma", "bz2"}) == set()
     assert ours(modules) == {
         *COMMAND_LINE,
-        *("cli.commands", "errors", "findings", "redaction", "layout"),
+        *("cli.commands", "cli.terminal", "errors", "findings", "redaction", "layout"),
         *("settings", "settings.answers", "settings.catalogue", "settings.values"),
         *("settings.kinds", "settings.variables"),
         *("wiring", "wiring.settled", "wiring.interruption"),
