@@ -95,8 +95,8 @@ def test_an_fstring_of_what_is_drawn_is_just_text_again() -> None:
 def test_what_is_waited_for_is_just_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(screen, "width", lambda stream: 200)
-    terminal = Terminal(stream)
-    terminal._watched = True
+    news = terminal.Terminal(stream)
+    news._watched = True
     news.waiting(HOSTILE, 1.0)
     news.clear()
     assert "\x1b" not in stream.getvalue() and "\u202e" not in stream.getvalue()
