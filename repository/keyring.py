@@ -22,7 +22,7 @@ from repository.sources import NAME, SUITES, Suite, sources
 
 _SOURCE = Path(__file__).with_name("keyring-package")
 _COPYRIGHT = Path(__file__).resolve().parents[1] / "debian/copyright"
-_KEY = Path("/usr/share/keyrings") / f"{KEYRING}.gpg"
+_KEY = Path("/usr/share/keyrings") / f"{KEYRING}.pgp"
 _MAINTAINER = "HX Infrastructure <hx-gateway-db@example.invalid>"
 _MOMENT = "%Y%m%d.%H%M%S"
 

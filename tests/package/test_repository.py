@@ -23,7 +23,7 @@ LISTS = "/var/lib/apt/lists"
 # What apt says of a file that is not the one that the Release, or the index, names.
 UNLIKE = re.compile("Hash Sum mismatch|unexpected size")
 SOURCES = "/etc/apt/sources.list.d/hx-gateway-db.sources"
-KEYRING = "/usr/share/keyrings/hx-gateway-db-archive-keyring.gpg"
+KEYRING = "/usr/share/keyrings/hx-gateway-db-archive-keyring.pgp"
 
 
 def lines_of(title: str, number: int = 0) -> str:
