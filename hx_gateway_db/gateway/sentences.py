@@ -21,6 +21,8 @@ MODELS = "model.list"
 _STALLED = "stalled"  # newer versions: the database answers, but not in time
 # Newer ones leave out the first where the key does not begin with sk-.
 _REFUSED_BY_LITELLM = ("Authentication Error", "LiteLLM Virtual Key expected")
+# The second where the master key asks for a virtual one, in newer ones.
+_NO_DATABASE = ("No connected db", "DB not connected")
 _QUOTED = 60  # characters of what the gateway says
 _LITELLM = f"LiteLLM on port {LITELLM_PORT}"
 _THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
@@ -81,7 +83,7 @@ def tables_missing(names: list[str], database: str) -> Finding:
 
 def virtual_key_refused(status: int, message: str) -> Finding:
     """LiteLLM does not make a virtual key when it is asked with its master key."""
-    if "No connected db" in message:
+    if any(words in message for words in _NO_DATABASE):
         return _without_database(KEY)
     if _says_table_missing(message):
         return _table_missing(KEY)
@@ -239,7 +241,9 @@ def cache_refused(redis: Redis, message: str) -> Finding:
     """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
     where = f"Redis at {address(redis.host, redis.port)}"
     names = {"litellm": _LITELLM, "redis": where, "user": said(redis.user) or "default"}
-    fitting = (row for words, row in _CACHE if any(word in message for word in words))
+    # Its own settings follow, in which newer ones, which leave the reason out, name a connection.
+    reason = message.partition("litellm_cache_params")[0]
+    fitting = (row for words, row in _CACHE if any(word in reason for word in words))
     return next(fitting, _CACHE_OTHERWISE).finding(where, names)
 
 

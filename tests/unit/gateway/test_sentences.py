@@ -10,6 +10,10 @@ REDIS = Redis("db2", user="hx", password="geheim")
 UNREACHABLE = (
     '{"message": "Service Unhealthy (Error 111 connecting to db2:6379. Connection refused.)", ...}'
 )
+WITHOUT_REASON = (
+    '{"message": "Service Unhealthy", "litellm_cache_params": "{}", "health_check_cache_params":'
+    ' "{\\"pool\\": \\"<redis.asyncio.connection.BlockingConnectionPool>\\"}"}'
+)
 MISSING = 'Authentication Error, relation "LiteLLM_VerificationToken" does not exist'
 BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
 
@@ -19,6 +23,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
     [
         (
             sentences.virtual_key_refused(400, "No connected db."),
+            "LiteLLM on port 4000 runs without a database",
+            "dpkg-reconfigure hx-gateway-db",
+        ),
+        (
+            sentences.virtual_key_refused(500, "{'error': 'DB not connected. This endpoint ..."),
             "LiteLLM on port 4000 runs without a database",
             "dpkg-reconfigure hx-gateway-db",
         ),
@@ -94,6 +103,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
             sentences.cache_refused(REDIS, UNREACHABLE),
             "LiteLLM on port 4000 does not reach Redis at db2:6379",
             "check REDIS_HOST and REDIS_PORT",
+        ),
+        (
+            sentences.cache_refused(REDIS, WITHOUT_REASON),
+            "LiteLLM on port 4000 does not reach its cache in Redis at db2:6379",
+            "journalctl -u hx-litellm-gateway",
         ),
         (
             sentences.cache_refused(REDIS, "Service Unhealthy (invalid username-password pair)"),
