@@ -214,7 +214,7 @@ def test_the_server_of_a_model_away_is_a_warning(machine: Machine) -> None:
 def test_a_wrapper_that_runs_with_another_pg_url_than_there_is_now(machine: Machine) -> None:
     env = machine.read(GATEWAY_ENV)
     owner, mode = machine.stat(GATEWAY_ENV).split()
-    other = re.sub("(?m)^PG_URL=.*", "PG_URL=postgresql://nobody:x@127.0.0.1/hx_gateway", env)
+    other = re.sub("(?m)^PG_URL=.*", "PG_URL=postgresql://nobody:unknown@127.0.0.1/hx_gateway", env)
     machine.write(GATEWAY_ENV, other, owner=owner, mode=int(mode, 8))
     restart_wrapper(machine)
     machine.wait_for_gateway()
