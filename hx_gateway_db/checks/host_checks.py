@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, overrides, ports
+from hx_gateway_db.checks import configuration, overrides, ports, stealing
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
@@ -131,20 +131,6 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
         yield about.warning(what, why, cure)
     else:
         yield about.ok("LiteLLM has a master key")
-    if host.state is not None or host.settings is not None:
-        return
-    env = str(host.layout.gateway_env)
-    about = Subject("gateway.salt-key", env)
-    if variables.get("LITELLM_SALT_KEY"):
-        yield about.ok(f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
-        return
-    what = f"{LITELLM_UNIT} has no LITELLM_SALT_KEY"
-    why = (
-        "LiteLLM then encrypts with the master key what it stores, which can't be changed later"
-        " without losing that"
-    )
-    cure = f"put a line 'LITELLM_SALT_KEY=' with a random text into {env} before the first apply"
-    yield about.warning(what, why, cure)
 
 
 def _unit_variables(host: Host) -> dict[str, str]:
@@ -221,6 +207,10 @@ def _configuration(ground: _Ground) -> Iterator[Finding]:
         yield found
 
 
+def _litellm(ground: _Ground) -> Iterator[Finding]:
+    return stealing.findings(ground.host.layout)
+
+
 def _service_users(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     for unit in UNITS:
@@ -272,4 +262,5 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.ports": _ports,
     "gateway.space": _space,
     "gateway.service-user": _service_users,
+    stealing.NAME: _litellm,
 }

@@ -17,10 +17,14 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found; `pooled`: a connection pooler answers for the PostgreSQL server."""
+    """What was found; `pooled`: a connection pooler answers for the PostgreSQL server.
+
+    `fresh`: the database has none of LiteLLM's tables; None if it could not be asked.
+    """
 
     findings: tuple[Finding, ...]
     pooled: bool = False
+    fresh: bool | None = None
 
     def known(self, settings: Settings) -> Settings:
         """`settings` with what was left to be found out."""
@@ -50,6 +54,7 @@ def inspect(
     return Inspection(
         tuple(finding for inspection in found for finding in inspection.findings),
         any(inspection.pooled for inspection in found),
+        next((inspection.fresh for inspection in found if inspection.fresh is not None), None),
     )
 
 
@@ -86,7 +91,7 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.postgres.check import inspect_postgres
 
     found = inspect_postgres(settings.postgres, pool_of(host))
-    return Inspection(found.findings, found.pooled)
+    return Inspection(found.findings, found.pooled, found.fresh)
 
 
 def _redis(settings: Settings) -> Inspection:

@@ -122,6 +122,16 @@ class Host:
         return from_host(self.settings, local) if self.settings else dict(self.readable)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The passwords and the key that gateway.env has, for redaction."""
+        passwords = self.settings.secrets if self.settings else ()
+        text = ""
+        with suppress(Refused):
+            text = self.text(self.layout.gateway_env) or ""
+        salt = environment_files.values(text).get(gateway_env.SALT, "")
+        return (*passwords, salt) if salt else passwords
+
+    @property
     def values(self) -> dict[str, str]:
         """Today's values of what we keep track of, for `left`."""
         if self.layout.gateway_env in self.distrusted:

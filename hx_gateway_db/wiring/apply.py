@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from hx_gateway_db.checks import stealing
 from hx_gateway_db.checks.preflight import require
 from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
@@ -16,6 +17,7 @@ from hx_gateway_db.settings.answers import administrators, database_choice, to_s
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.transaction.folders import same
 from hx_gateway_db.transaction.lock import lock
+from hx_gateway_db.wiring import salt
 from hx_gateway_db.wiring.carry_out import new_run
 from hx_gateway_db.wiring.made import Memory
 from hx_gateway_db.wiring.outside import REAL, Outside
@@ -59,6 +61,9 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         if database_choice(given) == "later":
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
+        stealing.refuse(host.layout)
+        if moved_from is None and outside.live(root):
+            host = salt.restored(host, progress)
         base = PurePosixPath(given.get("BASE") or settings.base)
         if base != settings.base:
             progress.say(f"{base} is {settings.base} by another name, and that name stays.")
@@ -88,11 +93,15 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             if online:
                 progress.say("Checking servers, files and the gateway's own host.")
                 inspection = outside.inspect(host, settings, editable(host), prepared)
-                _weigh(inspection.findings, request, progress)
+                told = salt.look(host, inspection.fresh, given, moved_from)
+                _weigh((*inspection.findings, told), request, progress)
                 settings = inspection.known(settings)
                 plan = plan.with_settings(settings)
             if plan.empty:
                 return NOTHING_TO_CHANGE
+            if online:
+                host = salt.with_salt(host, bool(inspection.fresh), given, progress, moved_from)
+                plan = plan.with_made(made, host)
             new_run(host, plan, settings, progress, outside, request.anyway).carry_out()
         finally:
             tidy(root, progress)
@@ -113,6 +122,7 @@ def make_on_servers(
     with lock(root, "provision"):
         undo_interrupted(root, progress, outside)
         host, _, settings = desired(root, given)
+        stealing.refuse(host.layout)
         provision(settings, given, host, progress, Memory(host).keep)
 
 
@@ -124,7 +134,8 @@ def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:
         files = editable(host)
     except Refused as refusal:
         files = editable(host, refusal)
-    return REAL.inspect(host, settings, files, None).findings
+    inspection = REAL.inspect(host, settings, files, None)
+    return (*inspection.findings, salt.look(host, inspection.fresh, given, moved_from))
 
 
 def _weigh(findings: tuple[Finding, ...], request: Request, progress: Progress) -> None:

@@ -167,8 +167,7 @@ class Run:
             return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        before = self.host.settings.secrets if self.host.settings else ()
-        return (*before, *(self.settings.secrets if self.settings else ()))
+        return (*self.host.secrets, *(self.settings.secrets if self.settings else ()))
 
 
 def new_run(

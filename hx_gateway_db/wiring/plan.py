@@ -157,6 +157,7 @@ class _Draft:
             redis_user=ours.redis_user,
             redis_unit=ours.redis_unit,
             transaction_buffer=settings.transaction_buffer,
+            salt_sha256=previous.salt_sha256 if previous else "",
             left=host.left.after(
                 present.values if previous else {},
                 _left_by_apply(settings, ours.database, env_text),

@@ -12,7 +12,7 @@ DROP_INS = tuple(f"/etc/systemd/system/{unit}.d/30-db.conf" for unit in UNITS)
 CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
 _PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
 _BOOLEANS = (
-    *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui"),
+    *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui", "salt"),
     *("prepare-prisma", "drop"),
 )
 _SELECTS = ("database", "pg-sslmode", "pg-bouncer", "check-failed", "edited")

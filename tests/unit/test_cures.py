@@ -41,6 +41,7 @@ KNOWN = {
     "settings.values": {"', '.join(SSL_MODES)"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "checks.units": {"short", "read_log"},
+    "wiring.salt": {"env", "anew"},
 }
 
 
