@@ -91,7 +91,13 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.postgres.check import inspect_postgres
 
     found = inspect_postgres(settings.postgres, pool_of(host))
-    return Inspection(found.findings, found.pooled, found.fresh)
+    stored: tuple[Finding, ...] = ()
+    # After it, since a role may have no more than one connection left.
+    if host and found.fresh is False and not failures(found.findings):
+        from hx_gateway_db.checks.stored import findings
+
+        stored = tuple(findings(host, settings))
+    return Inspection((*found.findings, *stored), found.pooled, found.fresh)
 
 
 def _redis(settings: Settings) -> Inspection:

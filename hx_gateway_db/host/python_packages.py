@@ -35,11 +35,24 @@ class PackageFolder:
 
     path: PurePosixPath
     names: tuple[str, ...]
+    root: Path = Path("/")
 
     def versions(self, distribution: str) -> list[str]:
         """The versions of a distribution that say they are installed (PEP 376)."""
         found = (_DISTRIBUTION.fullmatch(name) for name in self.names)
         return [match[2] for match in found if match and match[1].lower() == distribution]
+
+    def text(self, name: str, most: int) -> str | None:
+        """The text of a file below it, of `most` bytes at the most; None if it can't be read."""
+        with suppress(Unreadable):
+            return foreign_file.read(self.path / name, most, self.root).decode(errors="replace")
+        return None
+
+    def below(self, name: str, most: int) -> list[str]:
+        """The names in a folder below it, `most` of them at most; none if it can't be read."""
+        with suppress(OSError, Refused):
+            return folders.names(self.path / name, most, self.root)
+        return []
 
 
 def of_litellm(layout: Layout) -> list[PackageFolder]:
@@ -104,7 +117,7 @@ def _places(root: Path, prefix: PurePosixPath) -> Iterator[PurePosixPath]:
 
 def _read(root: Path, place: PurePosixPath) -> PackageFolder | None:
     names = _names(root, place)
-    return None if names is None else PackageFolder(place, tuple(names))
+    return None if names is None else PackageFolder(place, tuple(names), root)
 
 
 def _names(root: Path, place: PurePosixPath) -> list[str] | None:

@@ -42,6 +42,9 @@ KNOWN = {
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "checks.units": {"short", "read_log"},
     "wiring.salt": {"env", "anew"},
+    # A name that is letters, digits and underscores and no more.
+    "checks.migrations": {"name"},
+    "checks.growth": {"also", "key", "example"},
 }
 
 
