@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, overrides, ports, stealing
+from hx_gateway_db.checks import configuration, overrides, ports, redis_client, stealing
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
@@ -211,6 +211,10 @@ def _litellm(ground: _Ground) -> Iterator[Finding]:
     return stealing.findings(ground.host.layout)
 
 
+def _redis_client(ground: _Ground) -> Iterator[Finding]:
+    return redis_client.findings(ground.host, ground.settings)
+
+
 def _service_users(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     for unit in UNITS:
@@ -263,4 +267,5 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.space": _space,
     "gateway.service-user": _service_users,
     stealing.NAME: _litellm,
+    redis_client.TIMEOUTS: _redis_client,
 }

@@ -9,7 +9,7 @@ from hx_gateway_db import in_thread
 from hx_gateway_db.errors import CheckFailed
 from hx_gateway_db.findings import Finding, Subject, failures
 from hx_gateway_db.host.host import Host
-from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.settings.values import Settings, redis_use
 
 # More than each of the checks takes with its own limits, of which Prisma's 45 s is the longest.
 _SECONDS = 60.0
@@ -104,8 +104,12 @@ def _redis(settings: Settings) -> Inspection:
     if settings.redis is None:
         return Inspection(())
     from hx_gateway_db.redis.check import inspect_redis
+    from hx_gateway_db.redis.denials import denials
 
-    return Inspection(inspect_redis(settings.redis))
+    found = inspect_redis(settings.redis, redis_use(settings))
+    # What is refused to our own trials is told by them.
+    denied = () if failures(found) else denials(settings.redis)
+    return Inspection((*found, *denied))
 
 
 def _gateway(host: Host, settings: Settings, prisma: Mapping[str, str] | None) -> Inspection:

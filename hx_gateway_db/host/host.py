@@ -177,7 +177,7 @@ class Host:
 
     def text(self, path: PurePosixPath) -> str | None:
         """A file as UTF-8 text. Raises Refused when it is not."""
-        image = self.files[path]
+        image = self.files.get(path)
         try:
             return None if image is None else image.content.decode()
         except UnicodeDecodeError:

@@ -32,7 +32,7 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        "each",
+        *("each", "max(1, room // gateways)"),
     },
     "redis.sentences": {"answers", "its_address"},
     "redis.peer": {"print_it", "redis.port"},
@@ -45,6 +45,8 @@ KNOWN = {
     # A name that is letters, digits and underscores and no more.
     "checks.migrations": {"name"},
     "checks.growth": {"also", "key", "example"},
+    "checks.redis_client": {"addition"},
+    "redis.denials": {"granting"},
 }
 
 
