@@ -11,7 +11,7 @@ from hx_gateway_db.checks.preflight import require
 from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import Host, read_host
-from hx_gateway_db.layout import Layout
+from hx_gateway_db.layout import LITELLM_UNIT, Layout
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import administrators, database_choice, to_settings
 from hx_gateway_db.settings.values import Settings
@@ -99,10 +99,17 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
                 plan = plan.with_settings(settings)
             if plan.empty:
                 return NOTHING_TO_CHANGE
+            before = host
             if online:
                 host = salt.with_salt(host, bool(inspection.fresh), given, progress, moved_from)
                 plan = plan.with_made(made, host)
-            new_run(host, plan, settings, progress, outside, request.anyway).carry_out()
+            run = new_run(host, plan, settings, progress, outside, request.anyway)
+            try:
+                run.carry_out()
+            except BaseException:
+                if host is not before:
+                    salt.after_undo(before, host, run.has_served(LITELLM_UNIT), progress)
+                raise
         finally:
             tidy(root, progress)
         for note in plan.notes:

@@ -63,6 +63,10 @@ class Run:
                 self._put_back(transaction, error)
                 raise
 
+    def has_served(self, name: str) -> bool:
+        """Whether a unit has answered with the files of this run."""
+        return any(unit.name == name for unit in self.up)
+
     def _change(self, transaction: Transaction) -> None:
         transaction.write()
         self.written = True

@@ -1,7 +1,7 @@
 """LITELLM_SALT_KEY: made for a database without LiteLLM's tables, found again, never changed.
 
-It goes into gateway.env before anything else, in a transaction of its own: what is undone then is
-the wiring, and the key with which LiteLLM may have encrypted something meanwhile stays.
+It goes into gateway.env before anything else, in a transaction of its own: when the wiring is
+undone, by whomever, the key with which LiteLLM may have encrypted something meanwhile stays.
 """
 
 import os
@@ -21,7 +21,8 @@ from hx_gateway_db.settings.answers import salt_wanted
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.units import ServiceFailed
 from hx_gateway_db.transaction.changes import Changes, FileChange
-from hx_gateway_db.transaction.snapshot import FileImage, Metadata
+from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
+from hx_gateway_db.transaction.transaction import interrupted
 from hx_gateway_db.wiring.made import written
 
 NAME = "gateway.salt-key"
@@ -102,6 +103,30 @@ def with_salt(
         f"{SALT} was made in {host.layout.gateway_env}: keep a copy of that file, since {_LOST}."
     )
     return host
+
+
+def after_undo(before: Host, now: Host, served: bool, progress: Progress) -> None:
+    """What is to become of a new one when the run that it was made for is undone.
+
+    If LiteLLM has not `served` with it, it has encrypted nothing: the host is as `before`.
+    """
+    path = now.layout.gateway_env
+    if served:
+        progress.say(f"{SALT} stays in {path}: LiteLLM has run with it.")
+        return
+    root = now.layout.root
+    if interrupted(root):  # the next run puts the rest back first
+        return
+    changes = [
+        FileChange(file, now.files[file], before.files[file])
+        for file in (path, STATE_FILE)
+        if _content(take(root, file)) == _content(now.files[file])
+    ]
+    written(root, Changes(tuple(changes)))
+
+
+def _content(image: FileImage | None) -> bytes | None:
+    return image.content if image else None
 
 
 def restored(host: Host, progress: Progress) -> Host:

@@ -105,6 +105,13 @@ def assert_no_password_in_debconf(machine: Machine, password: str) -> None:
     assert found.stdout == ""
 
 
+def assert_only_the_salt_is_left(machine: Machine) -> None:
+    """After a purge that has not dropped the database: without it, that can't be read."""
+    lines = machine.read(GATEWAY_ENV).splitlines()
+    names = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert names == ["LITELLM_SALT_KEY"]
+
+
 def raised_version(deb: Path, folder: Path, version: str) -> Path:
     """The same package with a higher version number, to upgrade to."""
     import subprocess

@@ -181,13 +181,9 @@ def test_deadlocks_are_counted(machine: Machine) -> None:
         machine,
         'CREATE TABLE "LiteLLM_Locks" (id int); INSERT INTO "LiteLLM_Locks" VALUES (1), (2)',
     )
-    command = ["runuser", "-u", "postgres", "--", "psql", "-d", "hx_gateway", "-c"]
-    sessions = [
-        f"systemd-run --quiet --unit=dead{number} -- ".split() + [*command, script.format(*ids)]
-        for number, ids in enumerate(((1, 2), (2, 1)))
-    ]
-    for session in sessions:
-        machine.run(session)
+    for number, ids in enumerate(((1, 2), (2, 1))):
+        beside = ["systemd-run", "--quiet", f"--unit=dead{number}", "--uid=postgres", "--"]
+        machine.run([*beside, "psql", "-d", "hx_gateway", "-c", script.format(*ids)])
     machine.wait_until(
         lambda: sql(machine, "SELECT deadlocks FROM pg_stat_database WHERE datname = 'hx_gateway'")
         != "0",

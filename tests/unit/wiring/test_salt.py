@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.checks.preflight import Inspection
-from hx_gateway_db.errors import HxError, Refused
+from hx_gateway_db.errors import HxError, Refused, RolledBack
 from hx_gateway_db.findings import Level
 from hx_gateway_db.host.gateway_env import by_dotenv
 from hx_gateway_db.host.host import read_host
@@ -18,8 +18,8 @@ from hx_gateway_db.wiring.apply import Request, apply
 from hx_gateway_db.wiring.outside import Outside
 from hx_gateway_db.wiring.rollback import rollback
 from hx_gateway_db.wiring.salt import look
-from tests.unit.tree import BASE, CONFIG, ENV, Run, edit
-from tests.unit.wiring.world import EXITS, World
+from tests.unit.tree import BASE, CONFIG, ENV, Run, edit, snapshot
+from tests.unit.wiring.world import World
 
 ANSWERS = {"PG_HOST": "db1", "PG_PASS": "geheim"}
 A_SALT = re.compile(r"sk-[A-Za-z0-9]{48}")
@@ -107,16 +107,29 @@ def test_one_that_an_administrator_writes_later_wins(root: Path) -> None:
     assert salt_of(root) == "mine"
 
 
-def test_it_survives_a_run_that_is_undone(root: Path) -> None:
-    """LiteLLM ran with it for a moment, and may have encrypted something."""
-    world = World(root)
-    world.litellm.with_new_files = EXITS
-    with pytest.raises(HxError):
+def test_it_survives_a_run_that_is_undone_after_litellm_has_served_with_it(root: Path) -> None:
+    """Somebody may have stored something meanwhile."""
+    world = World(root, unproven="no key works")
+    with pytest.raises(RolledBack):
         apply(root, Request(ANSWERS), world, outside(world, fresh=True))
     salt = salt_of(root)
     assert salt and "DATABASE_URL" not in (root / ENV).read_text()
+    assert any("LITELLM_SALT_KEY stays in" in line for line in world.said)
     wire(root, fresh=False)
     assert salt_of(root) == salt
+
+
+@pytest.mark.parametrize("own", ["", "MINE=1\n"])
+def test_it_goes_with_a_run_in_which_litellm_never_served(root: Path, own: str) -> None:
+    if own:
+        (root / ENV).write_text(own)
+        (root / ENV).chmod(0o640)
+    before = snapshot(root)
+    world = World(root, gone="the database is gone.")
+    with pytest.raises(HxError, match="the database is gone"):
+        apply(root, Request(ANSWERS), world, outside(world, fresh=True))
+    assert snapshot(root) == before
+    assert not (root / "var/lib/hx-gateway-db/state").exists()
 
 
 def test_it_goes_with_the_gateway_to_another_base(root: Path) -> None:
