@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.postgres.stored import Attempt, Stored
+from hx_gateway_db.prisma import migration_sql
 from hx_gateway_db.prisma.migration_sql import Work
 from hx_gateway_db.prisma.schema import Table
 from hx_gateway_db.redaction import said
@@ -84,23 +85,17 @@ def _missing(where: str, stored: Stored, installed: Installed) -> Finding:
     ]
     what = f"the database lacks {_named('', list(dict.fromkeys(names)))} of LiteLLM"
     why = "its migrations count as applied all the same, and requests that need it fail"
-    table, column = lacking[0]
-    for attempt in stored.attempts:
-        text = installed.migrations.get(attempt.name, "")
-        whole = table not in stored.columns
-        adds = f'CREATE TABLE "{table}"' in text if whole else _adds(text, table, column)
-        if adds and _PLAIN.fullmatch(attempt.name):
-            name = attempt.name
+    lost = {(table, name if table in stored.columns else "") for table, name in lacking}
+    for name in sorted(_applied(stored.attempts)):
+        # All of it, or it would fail the second time over what is there.
+        added = set(migration_sql.additions(installed.migrations.get(name, "")))
+        if added and added <= lost and _PLAIN.fullmatch(name):
             cure = (
                 "in that database run DELETE FROM _prisma_migrations WHERE migration_name ="
                 f" '{name}', then {_RESTART}, which applies it"
             )
             return about.warning(what, why, cure)
     return about.warning(what, why, "restore the database from a copy, or answer another PG_DB")
-
-
-def _adds(text: str, table: str, column: str) -> bool:
-    return f'"{table}"' in text and f'"{column}"' in text
 
 
 def _surplus(where: str, stored: Stored, installed: Installed) -> Finding:
@@ -128,7 +123,8 @@ def _surplus(where: str, stored: Stored, installed: Installed) -> Finding:
 
 def _upgrade(where: str, stored: Stored, installed: Installed, waiting: list[str]) -> Finding:
     about = Subject("postgres.upgrade", where)
-    what = f"LiteLLM applies {len(waiting)} migrations when it starts the next time"
+    number = "1 migration" if len(waiting) == 1 else f"{len(waiting)} migrations"
+    what = f"LiteLLM applies {number} when it starts the next time"
     long = [
         f"{said(name)} {work.what} {said(work.table)} ({size(stored.sizes[work.table].total)})"
         for name in waiting

@@ -1,4 +1,4 @@
-"""A migration's SQL as text: which tables that are there it works on for as long as they are large.
+"""A migration's SQL as text: what it adds, and which tables it works on as long as they are large.
 
 PostgreSQL's manual, ALTER TABLE ("Notes") and CREATE INDEX: a new column is added in an instant
 unless its default differs from row to row; a type that changes rewrites the table; an index reads
@@ -15,6 +15,8 @@ _INDEX = re.compile(
     re.IGNORECASE,
 )
 _ALTER = re.compile(r"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?" + _TABLE, re.IGNORECASE)
+_CREATE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?" + _TABLE, re.IGNORECASE)
+_COLUMN = re.compile(r"ADD COLUMN (?:IF NOT EXISTS )?\"([A-Za-z0-9_]{1,63})\"", re.IGNORECASE)
 _ROWS = re.compile(r"(?:UPDATE|DELETE FROM) (?:ONLY )?" + _TABLE, re.IGNORECASE)
 _REWRITES = (
     *(" SET DATA TYPE ", " TYPE ", "SERIAL", "GENERATED ALWAYS"),
@@ -35,6 +37,17 @@ class Work:
 def works(text: str) -> list[Work]:
     """The long works of a migration, each once."""
     return list(dict.fromkeys(work for sql in _statements(text) for work in _of(sql)))
+
+
+def additions(text: str) -> list[tuple[str, str]]:
+    """The tables and columns that a migration adds; of a new table the column is empty."""
+    found = []
+    for sql in _statements(text):
+        if created := _CREATE.match(sql):
+            found.append((created[1], ""))
+        elif altered := _ALTER.match(sql):
+            found += [(altered[1], column) for column in _COLUMN.findall(sql)]
+    return found
 
 
 def _statements(text: str) -> Iterator[str]:

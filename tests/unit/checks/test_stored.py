@@ -85,6 +85,21 @@ def test_a_migration_that_counts_as_applied_and_is_not_is_found_by_its_column() 
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # It adds something that is there: it would fail the second time.
+        f'ALTER TABLE "{SPEND_LOGS}" ADD COLUMN "status" TEXT, ADD COLUMN "startTime" TEXT;',
+        f'CREATE TABLE "{SPEND_LOGS}" ("status" TEXT);',
+        f'CREATE TABLE "LiteLLM_Other" ("status" TEXT); SELECT * FROM "{SPEND_LOGS}";',
+    ],
+)
+def test_a_migration_that_can_t_be_made_again_is_no_cure(text: str) -> None:
+    lacking = replace(WELL, columns={SPEND_LOGS: frozenset(LOGS.columns[:2])})
+    finding = found(lacking, installed({BASELINE: "", STATUS: text}))["columns"]
+    assert finding.cure.startswith("restore the database")
+
+
 def test_a_table_that_is_missing_is_named_once() -> None:
     tags = Table("LiteLLM_Tag", ("id", "name"))
     sql = {**SQL, "20250601000000_tags": 'CREATE TABLE "LiteLLM_Tag" ("id" TEXT, "name" TEXT);'}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hx_gateway_db.prisma.migration_sql import Work, works
+from hx_gateway_db.prisma.migration_sql import Work, additions, works
 from hx_gateway_db.prisma.schema import Table, tables
 from tests.unit.growth import grows_too_fast
 
@@ -68,6 +68,7 @@ def test_a_text_that_is_no_schema_has_no_tables() -> None:
 )
 def test_a_text_of_any_kind_is_read_in_proportion_to_its_length(piece: str) -> None:
     assert not grows_too_fast(tables, lambda size: piece * (size // len(piece) + 1))
+    assert not grows_too_fast(additions, lambda size: piece * (size // len(piece) + 1))
     assert not grows_too_fast(works, lambda size: piece * (size // len(piece) + 1))
 
 
