@@ -1,6 +1,5 @@
 """How LiteLLM's own Redis client fares, by what is installed: its waits, and the spend buffer."""
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -10,39 +9,45 @@ from hx_gateway_db.host import config_yaml, python_packages
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.included import last_with, parts
 from hx_gateway_db.layout import LITELLM_UNIT
+from hx_gateway_db.settings.litellm import Change, LiteLLM, Version, parse_version
 from hx_gateway_db.settings.values import Redis, Settings
 from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
 
 TIMEOUTS = "gateway.redis-timeouts"
 BUFFER = "gateway.spend-buffer"
-# It hands no time limit on to a client that it makes from a URL (its pull request 35273), and up to
-# version 8 redis-py itself has none. Read in 1.74.15, and no more so in 1.106.12.
-_HANDS_ON_SINCE = (1, 106)
+# Up to version 8 redis-py has no time limit of its own.
 _LIMITS_SINCE = (8,)
-# 1.74.15 makes its Redis client with the cache alone (`_init_cache`); 1.106.12 makes one for the
-# buffer by itself, or does not start.
-_BUFFER_ALONE_SINCE = (1, 106)
+HANDS_LIMITS_ON = Change(
+    (1, 96, 0),
+    "hands its time limit on to a client that it makes from REDIS_URL",
+    "_redis.py",
+)
+# 1.82.0 does not, and from 1.90.0 on it makes that client.
+BUFFERS_ALONE = Change(
+    (1, 82, 6),
+    "does not start with a spend buffer for which it has no client of Redis",
+    "proxy/proxy_server.py",
+)
 _PARAMETER = "socket_timeout"
-_NUMBERS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,3}")
 _RESTART = f"run 'systemctl restart {LITELLM_UNIT.removesuffix('.service')}'"
 
 
 def findings(host: Host, settings: Settings) -> Iterator[Finding]:
     """What there is to say of a gateway that uses Redis."""
-    litellm = _version(host, "litellm")
+    litellm = LiteLLM(_version(host, "litellm"))
     if settings.redis:
         yield _timeouts(host, settings.redis, litellm)
-    if litellm is not None and litellm < _BUFFER_ALONE_SINCE:
+    if litellm.lacks(BUFFERS_ALONE):
         yield from _buffer(host)
 
 
-def _timeouts(host: Host, redis: Redis, litellm: tuple[int, ...] | None) -> Finding:
+def _timeouts(host: Host, redis: Redis, litellm: LiteLLM) -> Finding:
     env = str(host.layout.gateway_env)
     about = Subject(TIMEOUTS, env)
     client = _version(host, "redis")
-    if litellm is None or client is None:
+    if not litellm.version or not client:
         return about.skipped("whether LiteLLM waits for a Redis without end can't be told")
-    bounded = litellm >= _HANDS_ON_SINCE or client >= _LIMITS_SINCE
+    bounded = litellm.has(HANDS_LIMITS_ON) or client >= _LIMITS_SINCE
     if bounded or _PARAMETER in dict(redis.parameters):
         return about.ok("LiteLLM does not wait for a Redis without end")
     sign = "&" if redis.parameters else "?"
@@ -69,12 +74,11 @@ def _buffer(host: Host) -> Iterator[Finding]:
             )
 
 
-def _version(host: Host, distribution: str) -> tuple[int, ...] | None:
-    """The lowest that says it is installed; None if none does."""
+def _version(host: Host, distribution: str) -> Version:
+    """The lowest that says it is installed; empty if none does."""
     found = [
-        tuple(map(int, match[0].split(".")))
+        parse_version(version)
         for folder in python_packages.of_litellm(host.layout)
         for version in folder.versions(distribution)
-        if (match := _NUMBERS.match(version))
     ]
-    return min(found, default=None)
+    return min(filter(None, found), default=())
