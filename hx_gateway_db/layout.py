@@ -24,6 +24,14 @@ GATEWAY_ENV = "gateway.env"
 CONFIG_YAML = "config.yaml"
 DATABASE_DROP_IN = "30-db.conf"
 GROUPS = PurePosixPath("/etc/group")
+# The authorities that the system trusts (package ca-certificates).
+SYSTEM_CERTIFICATES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
+# What looks every few minutes whether virtual keys work, what it has seen, and for node_exporter.
+WATCH_TIMER = "hx-gateway-db.timer"
+WATCH_UNIT = "hx-gateway-db-watch.service"
+WATCH_FOLDER = PurePosixPath("/run/hx-gateway-db")
+LAST_LOOK = WATCH_FOLDER / "last.json"
+METRICS = PurePosixPath("/var/lib/prometheus/node-exporter/hx-gateway-db.prom")
 # Where systemd runs the machine (sd_booted(3)).
 SYSTEMD_RUNS = Path("/run/systemd/system")
 

@@ -10,6 +10,7 @@ from hx_gateway_db.host.gateway_env import SALT
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.redaction import beginning, printable, redact, said, without_secrets
+from hx_gateway_db.settings.urls import password_in
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.units import ServiceFailed
 
@@ -39,7 +40,8 @@ class Chain:
     def secrets(self) -> list[str]:
         """The gateway's passwords and keys, for redaction."""
         theirs = (self.wrapper.get(name) for name in _WRAPPER_KEYS)
-        keys = (self.master, self.litellm.get(SALT), *theirs)
+        own = password_in(self.wrapper.get("PG_URL", ""))
+        keys = (self.master, self.litellm.get(SALT), *theirs, own)
         return [*self.host.secrets, *(key for key in keys if key)]
 
     def cleaned(self, finding: Finding) -> Finding:

@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, overrides, ports, redis_client, stealing
+from hx_gateway_db.checks import (
+    configuration,
+    copies,
+    generation,
+    overrides,
+    ports,
+    redis_client,
+    stealing,
+)
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
 from hx_gateway_db.host import config_yaml, packages
@@ -90,7 +98,7 @@ def _ca_files(ground: _Ground) -> Iterator[Finding]:
 
 
 def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
-    about = Subject("gateway.ca-file", path)
+    about = Subject("gateway.ca-file", path, (answer,))
     sandbox = _sandbox(host)
     if certificate_file.readable_in(sandbox, path):
         return about.ok(f"{path} can be read by {LITELLM_UNIT}")
@@ -111,6 +119,15 @@ def _overrides(ground: _Ground) -> Iterator[Finding]:
     return overrides.findings(ground.host, ground.settings)
 
 
+def _generated(ground: _Ground) -> Iterator[Finding]:
+    return generation.findings(ground.host, ground.settings)
+
+
+def _copies(ground: _Ground) -> Iterator[Finding]:
+    known = map(units.loaded, UNITS if units.available() else ())
+    return copies.findings(ground.host, ground.settings, list(known))
+
+
 def _ports(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     return ports.findings()
@@ -119,7 +136,7 @@ def _ports(ground: _Ground) -> Iterator[Finding]:
 def _keys(ground: _Ground) -> Iterator[Finding]:
     host = ground.host
     present = environment_files.values(host.text(host.layout.gateway_env) or "")
-    variables = {**_unit_variables(host), **present}
+    variables = {**unit_variables(host), **present}
     key = config_yaml.master_key(ground.config, variables)
     path = str(host.layout.config_yaml)
     about = Subject("gateway.master-key", path)
@@ -133,7 +150,7 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
         yield about.ok("LiteLLM has a master key")
 
 
-def _unit_variables(host: Host) -> dict[str, str]:
+def unit_variables(host: Host) -> dict[str, str]:
     """What LiteLLM's unit has in its environment already, as far as can be told."""
     try:
         return _sandbox(host).variables()
@@ -262,6 +279,8 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.ca-file": _ca_files,
     "gateway.config-overrides": _overrides,
     "gateway.master-key": _keys,
+    generation.NAME: _generated,
+    copies.NAME: _copies,
     "gateway.config-conffile": _conffiles,
     "gateway.ports": _ports,
     "gateway.space": _space,

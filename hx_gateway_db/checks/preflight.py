@@ -91,13 +91,16 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.postgres.check import inspect_postgres
 
     found = inspect_postgres(settings.postgres, pool_of(host))
-    stored: tuple[Finding, ...] = ()
     # After it, since a role may have no more than one connection left.
-    if host and found.fresh is False and not failures(found.findings):
-        from hx_gateway_db.checks.stored import findings
+    if host is None or failures(found.findings):
+        return Inspection(found.findings, found.pooled, found.fresh)
+    from hx_gateway_db.checks import config_table, stored
+    from hx_gateway_db.checks.host_checks import unit_variables
 
-        stored = tuple(findings(host, settings))
-    return Inspection((*found.findings, *stored), found.pooled, found.fresh)
+    more = [*config_table.findings(host, settings, unit_variables(host))]
+    if found.fresh is False:
+        more += stored.findings(host, settings)
+    return Inspection((*found.findings, *more), found.pooled, found.fresh)
 
 
 def _redis(settings: Settings) -> Inspection:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hx_gateway_db.checks.differences import compare
+from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
-from hx_gateway_db.layout import LITELLM_UNIT, UNITS
+from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
@@ -21,7 +23,7 @@ class Fact:
 
 def status(host: Host) -> Iterator[Fact]:
     """The facts about a host, in the order a person would ask for them. Raises SystemdSilent."""
-    settings, lost = host.settings, ", ".join(host.lost)
+    settings, lost = host.settings, any(key.matters for key in host.lost)
     yield Fact("wired", "yes" if host.wired else "no")
     yield Fact("gateway.env", _gateway_env(host))
     if host.problem:
@@ -35,10 +37,11 @@ def status(host: Host) -> Iterator[Fact]:
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
-        yield Fact("cache and rate limit", f"{limit}{', but for what is lost' if lost else ''}")
-        yield Fact("admin UI", "switched off" if settings.disable_admin_ui else "left on")
-    if lost:
-        yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
+        but = ", but config.yaml has lost what was set there" if lost and settings.cache else ""
+        yield Fact("cache and rate limit", f"{limit}{but}")
+        switched_off = dict(settings.variables).get("DISABLE_ADMIN_UI") == "true"
+        yield Fact("admin UI", "switched off" if switched_off else "left on")
+        yield Fact("watched", _watched(host))
     if not host.layout.live or not units.available():
         finish = "; 'hx-gateway-db apply' on the live host finishes"
         left = finish if host.wired and host.state and host.state.restart else ""
@@ -50,6 +53,21 @@ def status(host: Host) -> Iterator[Fact]:
         from hx_gateway_db.gateway import http
 
         yield Fact("LiteLLM says of its database", http.database_state())
+
+
+def different(host: Host) -> list[Finding]:
+    """What is otherwise than it was wired, each with who wins now and its cure."""
+    live = host.layout.live and units.available()
+    told = (Level.FAILED, Level.WARNING)
+    return [finding for finding in compare(host, live) if finding.level in told]
+
+
+def _watched(host: Host) -> str:
+    if not host.watched:
+        return "no"
+    if not host.layout.live or not units.available() or units.unit(WATCH_TIMER).running:
+        return "yes"
+    return f"yes, but {WATCH_TIMER} does not run: 'systemctl start {WATCH_TIMER}' starts it"
 
 
 def _gateway_env(host: Host) -> str:

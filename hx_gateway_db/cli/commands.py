@@ -8,7 +8,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -23,6 +22,8 @@ _INTERRUPTED = 130
 _CHECK_FAILED = 6
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
+# What --json prints is told by docs/schema/; a change that a script would notice raises this.
+SCHEMA = 1
 _ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
 
 
@@ -148,30 +149,25 @@ class _Terminal:
 
 
 def _apply(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled
+    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, changed_behind_us, is_settled
 
-    given = _given(options)
+    given = _given_by_debconf(options) if options.debconf else _given(options)
     try:
-        if not options.prepare_prisma and is_settled(options.root, given):
+        settled = not options.prepare_prisma and is_settled(options.root, given)
+        if settled and not changed_behind_us(options.root):
             _report(NOTHING_TO_CHANGE, terminal)
             return 0
         from hx_gateway_db.wiring.apply import Request, apply
 
         request = Request(given, options.anyway, options.prepare_prisma)
         _report(apply(options.root, request, terminal), terminal)
-    except Refused as refusal:
-        if options.brief:
-            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
-            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
+    except CheckFailed as failure:
+        if options.debconf:
+            from hx_gateway_db.settings.debconf import finding_lines
+
+            _report("\n".join(finding_lines(failure.findings)), terminal)
         raise
     return 0
-
-
-def _brief(findings: Iterable[Finding]) -> str:
-    """Level, who can cure it, and the sentence; warnings and failures only."""
-    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
-    lines = (f"{f.level.value} {f.by.value or '-'} {f.sentence}" for f in shown)
-    return "\n".join(lines)
 
 
 def _check(options: Namespace, terminal: _Terminal) -> int:
@@ -185,8 +181,8 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     terminal.clear()
     failed = bool(failures(findings))
     if options.json:
-        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
-        _print_json({"ok": not failed, "findings": report})
+        report = [finding.as_json() for finding in findings]
+        _print_json({"schema": SCHEMA, "ok": not failed, "findings": report})
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
@@ -233,14 +229,21 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
+    if options.lines and options.json:
+        raise UsageError("--lines prints lines to paste: use it without --json.")
     given = _given(options)
     host, moved_from, settings = desired(options.root, given)
-    plan = plan_apply(settings, host, moved_from)
+    if options.lines:
+        from hx_gateway_db.wiring.template_lines import template_lines
+
+        screen.write(sys.stdout, template_lines(settings, host.layout), exact=True)
+        return 0
+    plan = plan_apply(settings, host, moved_from, whole=not given)
     notes = [*plan.notes, *filter(None, (salt.note(host, given),))]
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": notes, "diff": plan.diff()}
-        _print_json(report)
+        _print_json({"schema": SCHEMA, **report})
         return 0
     screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
@@ -253,23 +256,31 @@ def _plan(options: Namespace, terminal: _Terminal) -> int:
 
 
 def _status(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.checks.status import Fact, status
+    from hx_gateway_db.checks.status import Fact, different, status
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.systemd.units import SystemdSilent
 
     facts: list[Fact] = []
+    found: list[Finding] = []
     silent = None
+    host = read_host(options.root, lenient=True)
     try:
         # One by one: what was found out before systemd fell silent is shown.
-        facts.extend(status(read_host(options.root)))
+        facts.extend(status(host))
+        found = different(host)
     except SystemdSilent as error:
         silent = error
     if options.json:
-        _print_json({fact.name: fact.value for fact in facts})
+        report = {fact.name: fact.value for fact in facts}
+        _print_json(
+            {"schema": SCHEMA, **report, "findings": [finding.as_json() for finding in found]}
+        )
     else:
         name_width = max(len(fact.name) for fact in facts)
-        for fact in facts:
-            _print(fact.value, first=f"{fact.name:<{name_width}}  ")
+        lines = [(fact.name, fact.value) for fact in facts]
+        lines += [("different", finding.sentence) for finding in found]
+        for name, text in lines:
+            _print(text, first=f"{name:<{name_width}}  ")
     if silent:
         raise silent
     return 0
@@ -290,7 +301,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     if options.watch is not None:
         return _watch(options.root, options.watch, colour)
     started = time.monotonic()
-    chain, spend = read_chain(read_host(options.root)), SpendRows()
+    chain, spend = read_chain(read_host(options.root, lenient=True)), SpendRows()
     width = screen.width(sys.stdout)
     rows = []
     for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
@@ -299,7 +310,8 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
             screen.write(sys.stdout, screen.joined(row_lines(row, width, colour)), flush=True)
     failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
-        _print_json({"ok": not failed, "checks": [row.as_json() for row in rows]})
+        report = [row.as_json() for row in rows]
+        _print_json({"schema": SCHEMA, "ok": not failed, "checks": report})
     else:
         seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
@@ -309,18 +321,36 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
+def _look(options: Namespace, terminal: _Terminal) -> int:
+    from hx_gateway_db.checks import last_look
+    from hx_gateway_db.wiring.watching import Watch
+
+    if options.root != Path("/"):
+        raise UsageError("look asks a running gateway: it can't be used with --root.")
+    looked = Watch().once(keep=options.record)
+    for trouble in looked.trouble:
+        terminal.say(trouble)
+    if options.json:
+        _print_json(looked.now.to_json())
+    else:
+        for check in looked.now.checks:
+            _print(last_look.sentence(check), first=f"{check['result']:<8} ")
+        _print(f"The gateway is {looked.now.state.value}.")
+    return _CHECK_FAILED if looked.failing else 0
+
+
 def _watch(root: Path, seconds: float, colour: bool) -> int:
     from hx_gateway_db.cli.watch import watch
     from hx_gateway_db.host.host import read_host
 
     with suppress(KeyboardInterrupt):
-        watch(lambda: read_host(root), seconds, sys.stdout, colour)
+        watch(lambda: read_host(root, lenient=True), seconds, sys.stdout, colour)
     return 0
 
 
 def _answers(options: Namespace, terminal: _Terminal) -> int:
     from hx_gateway_db.host.host import read_host
-    from hx_gateway_db.settings.answers import PASSWORD_KEYS, written
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS, to_answer, written
 
     host = read_host(options.root)
     if host.distrusted:
@@ -330,10 +360,12 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     if options.debconf:
         from hx_gateway_db.settings.debconf import debconf_lines, given_answers
 
+        # What is not all UTF-8 text is for apply to refuse.
         given = given_answers(sys.stdin.buffer.read().decode(errors="replace"))
         lines = [f"{line}\n" for line in debconf_lines(answers, host.edited, given)]
         screen.write(sys.stdout, "".join(lines), exact=True)
         return 0
+    answers = to_answer(answers)
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
@@ -342,6 +374,16 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
         lines.append(f"EDITED={' '.join(host.edited)}\n")
     screen.write(sys.stdout, "".join(lines), exact=True)
     return 0
+
+
+def _given_by_debconf(options: Namespace) -> dict[str, str]:
+    from hx_gateway_db.settings.debconf import answers_to_apply
+
+    try:
+        options.given = answers_to_apply(sys.stdin.buffer.read().decode())
+    except UnicodeDecodeError:
+        raise UsageError("what debconf has is not UTF-8 text: answer that anew.") from None
+    return dict(options.given)
 
 
 def _given(options: Namespace) -> dict[str, str]:
@@ -373,5 +415,6 @@ _COMMANDS: dict[str, Callable[[Namespace, _Terminal], int]] = {
     "recover": _recover,
     "status": _status,
     "verify": _verify,
+    "look": _look,
     "answers": _answers,
 }

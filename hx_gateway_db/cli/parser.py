@@ -18,7 +18,7 @@ EXIT_STATUSES = {
     3: "refused: the gateway was not touched",
     4: "changed, did not work, and rolled back",
     5: "could not roll back: the message says what is left to do",
-    6: "check or verify: something failed",
+    6: "check, verify or look: something failed",
     70: "a mistake in hx-gateway-db itself: please report it",
     130: "interrupted, and everything put back",
 }
@@ -35,7 +35,8 @@ files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
 _ANSWERS = """\
 answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
 {answers}
-An answer that is missing keeps the present value; so does an empty password.
+An answer that is missing or empty keeps the present value; none takes a file, the user or the
+password for Redis away.
 Without --answers, the specification's variables are read from the environment:
 {step_0}.
 
@@ -59,12 +60,14 @@ with exit status 0.
 
 # Flags of single commands; one without an explanation is for the package's own scripts.
 _FLAGS = {
+    "plan": (("--lines", "print the lines for a template that your files are made of, instead"),),
     "apply": (
         ("--prepare-prisma", "generate LiteLLM's database client if it is missing"),
         ("--anyway", "go on although a check fails; what then does not work is put back"),
-        ("--brief", argparse.SUPPRESS),
+        ("--debconf", argparse.SUPPRESS),
     ),
     "answers": (("--debconf", argparse.SUPPRESS),),
+    "look": (("--record", argparse.SUPPRESS),),
     "provision": (
         ("--print", "print the commands for the servers' administrator instead"),
         ("--local-redis", argparse.SUPPRESS),
@@ -156,6 +159,12 @@ def new_parser() -> argparse.ArgumentParser:
         (
             "verify",
             "look at each link of the running gateway's chain, with the cure of what fails",
+            False,
+            True,
+        ),
+        (
+            "look",
+            "whether virtual keys work, seen without making one or leaving a row",
             False,
             True,
         ),

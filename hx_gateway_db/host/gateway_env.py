@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-from hx_gateway_db.settings.urls import database_url, parse_database_url, parse_redis_url, redis_url
+from hx_gateway_db.layout import WRAPPER_UNIT
+from hx_gateway_db.settings import variables
+from hx_gateway_db.settings.catalogue import VARIABLES, Answer
+from hx_gateway_db.settings.urls import (
+    database_url,
+    libpq_url,
+    parse_database_url,
+    parse_redis_url,
+    redis_url,
+)
 from hx_gateway_db.settings.values import Postgres, RedisUse, Settings, redis_use
 from hx_gateway_db.systemd.environment_files import assignments, values
 
@@ -49,12 +58,43 @@ class Derived:
         return self.text(settings) if needed else None
 
 
+@dataclass(frozen=True)
+class Offered:
+    """A line for a service of the site (`unit`), that yields to an administrator's of that name.
+
+    That is one in gateway.env that we have not written, or one that the unit reads elsewhere.
+    """
+
+    key: str
+    unit: str
+    text: Callable[[Settings], str]
+
+    def value(self, settings: Settings) -> str | None:
+        """What it says."""
+        return self.text(settings)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line that is an answer and nothing else: its row has the name and the comment."""
+
+    answer: Answer
+
+    @property
+    def key(self) -> str:
+        return self.answer.variable
+
+    def value(self, settings: Settings) -> str | None:
+        """What it says; None: there is no such line."""
+        return dict(settings.variables).get(self.key)
+
+
 def _redis_url(settings: Settings) -> str:
     return redis_url(settings.redis) if settings.redis else ""
 
 
 # Adding a line: its record here, and its paragraph in templates/gateway.env.j2, which is given
-# each value by its key.
+# each value by its key. One that is an answer needs neither, but its row in settings/catalogue.py.
 DERIVED = (
     Derived(
         "LITELLM_REDIS_URL",
@@ -76,7 +116,9 @@ DERIVED = (
         purpose=lambda settings: "PgBouncer",
     ),
 )
-LINES: tuple[Answered | Derived, ...] = (
+OFFERED = (Offered("PG_URL", WRAPPER_UNIT, lambda settings: libpq_url(settings.postgres)),)
+SAID = tuple(map(Said, VARIABLES))
+LINES: tuple[Answered | Derived | Offered | Said, ...] = (
     Answered(
         "DATABASE_URL",
         "postgres",
@@ -89,13 +131,9 @@ LINES: tuple[Answered | Derived, ...] = (
         lambda settings: _redis_url(settings) or None,
         lambda text: parse_redis_url(text) if text else None,
     ),
+    *OFFERED,
     *DERIVED,
-    Answered(
-        "DISABLE_ADMIN_UI",
-        "disable_admin_ui",
-        lambda settings: "true" if settings.disable_admin_ui else "false",
-        lambda text: text == "true",
-    ),
+    *SAID,
 )
 # Made once, and from then on like a line of an administrator's: no run changes it or takes it out.
 SALT = "LITELLM_SALT_KEY"
@@ -129,37 +167,47 @@ def answered(present: Mapping[str, str]) -> dict[str, Any]:
 
     Raises InvalidSettings.
     """
-    return {line.field: line.read(present[line.key]) for line in ANSWERED if line.key in present}
+    fields = {line.field: line.read(present[line.key]) for line in ANSWERED if line.key in present}
+    return {**fields, "variables": variables.read(present)}
 
 
-def merge(existing: str | None, rendered: str, template: str, kept: Collection[str] = ()) -> str:
+def merge(
+    existing: str | None,
+    rendered: str,
+    template: str,
+    kept: Collection[str] = (),
+    others: Collection[str] = (),
+) -> str:
     """`existing` with our keys as they are in `rendered`, every other line kept.
 
     A new key is added at the end with its comment; a key of ours that `rendered` lacks goes, and
     with it the comment that `template`, a rendering with all keys, has above it. The keys in
-    `kept` stay as they are in `existing`, where both grammars read the same value there.
+    `kept` stay as they are in `existing`, where both grammars read the same value there. Those in
+    `others` are not ours in `existing`.
     Raises EnvFileRefusal when the outcome would not read the same in both grammars, or takes too
     long to read.
     """
     _check_size(existing or "")
-    wanted = values(rendered)
+    owned = [key for key in OWNED_KEYS if key not in others]
+    wanted = {key: value for key, value in values(rendered).items() if key in owned}
     if existing is not None:
         wanted |= {key: value for key, value in _agreed(existing).items() if key in kept}
-    text = rendered if existing is None else _merge_lines(existing, wanted, template)
-    _prove(existing or "", text, wanted)
+    text = rendered if existing is None else _merge_lines(existing, wanted, template, owned)
+    _prove(existing or "", text, wanted, owned)
     return text
 
 
-def as_before(text: str, before: str, template: str) -> str:
-    """`text`, which somebody has edited since, with our keys as they stand in `before`.
+def as_before(text: str, before: str, after: str, template: str) -> str:
+    """`text`, which somebody has edited since it was `after`, with our keys as they were `before`.
 
     `template` and the exception are as in `merge`.
     """
-    lines = _lines(before)
+    lines, now, left = _lines(before), values(text), values(after)
+    # What yields to an administrator does so from the edit on.
+    others = [line.key for line in OFFERED if now.get(line.key) != left.get(line.key)]
     ours = (item for item in assignments(before) if item.key in OWNED_KEYS)
-    return merge(
-        text, "".join(line for i in ours for line in lines[i.first - 1 : i.last]), template
-    )
+    rendered = "".join(line for i in ours for line in lines[i.first - 1 : i.last])
+    return merge(text, rendered, template, others=others)
 
 
 def with_salt(existing: str | None, salt: str, template: str) -> str:
@@ -177,13 +225,15 @@ def with_salt(existing: str | None, salt: str, template: str) -> str:
     return text
 
 
-def _merge_lines(existing: str, wanted: Mapping[str, str], template: str) -> str:
+def _merge_lines(
+    existing: str, wanted: Mapping[str, str], template: str, owned: Collection[str]
+) -> str:
     lines = _lines(existing)
     present = list(assignments(existing))
     found = {item.key: item for item in present if item.key in wanted}
     for item in reversed(present):
         span = slice(item.first - 1, item.last)
-        if item.key in OWNED_KEYS and item.key not in wanted:
+        if item.key in owned and item.key not in wanted:
             del lines[_with_comment(lines, span, _comments(template, item.key))]
         elif item is found.get(item.key) and item.value != wanted[item.key]:
             ending = "\r\n" if lines[span][-1].endswith("\r\n") else "\n"
@@ -249,9 +299,9 @@ def _check_size(text: str) -> None:
         raise EnvFileRefusal(f"line {line}: there are too many blanks in a row")
 
 
-def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:
+def _prove(before: str, after: str, wanted: Mapping[str, str], owned: Collection[str]) -> None:
     by_systemd, also = values(after), by_dotenv(after)
-    for key in OWNED_KEYS:
+    for key in owned:
         if not by_systemd.get(key) == also.get(key) == wanted.get(key):
             number = next((i.first for i in assignments(after) if key in i.key.split()), None)
             where = f"line {number}" if number else "the file"
@@ -259,6 +309,6 @@ def _prove(before: str, after: str, wanted: Mapping[str, str]) -> None:
                 f"{where}: systemd and python-dotenv would read {key} differently",
                 "write it once, as KEY=VALUE without quotes, backslashes or 'export'",
             )
-    others = {key: value for key, value in values(before).items() if key not in OWNED_KEYS}
-    if others != {key: value for key, value in by_systemd.items() if key not in OWNED_KEYS}:
+    others = {key: value for key, value in values(before).items() if key not in owned}
+    if others != {key: value for key, value in by_systemd.items() if key not in owned}:
         raise EnvFileRefusal("an unclosed quote or a final backslash would swallow our lines")

@@ -1,20 +1,26 @@
 """What we left on the host, so that a later edit by an administrator can be told from our own.
 
 Only salted digests are kept: whoever reads them learns no value, nor which two values are equal.
+Those of lines are such as purge can make, which has nothing but sha256sum(1).
 """
 
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Left:
-    """The digests, by key; with no salt nothing is known, and nothing counts as edited."""
+    """The digests, by key; with no salt nothing is known, and nothing counts as edited.
+
+    `lines` are those of the lines of gateway.env that are ours only as long as they are as we wrote
+    them.
+    """
 
     salt: str = ""
     digests: tuple[tuple[str, str], ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
 
     def edited(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """The keys of `values` that do not read as we left them."""
@@ -41,7 +47,22 @@ class Left:
         for key, value in left.items():
             if present.get(key) != value or not self.salt:
                 digests[key] = known._digest(key, value)
-        return Left(known.salt, tuple((key, digests[key]) for key in left if key in digests))
+        kept = tuple((key, digests[key]) for key in left if key in digests)
+        return Left(known.salt, kept, self.lines)
+
+    def with_lines(self, values: Mapping[str, str]) -> "Left":
+        """The same with these lines as the ones that are ours; none where there is no salt."""
+        if not self.salt:
+            return self
+        lines = tuple((key, self._line_digest(key, value)) for key, value in values.items())
+        return replace(self, lines=lines)
+
+    def has_line(self, key: str, value: str) -> bool:
+        """Whether the line is ours and as we wrote it."""
+        return dict(self.lines).get(key) == self._line_digest(key, value)
+
+    def _line_digest(self, key: str, value: str) -> str:
+        return hashlib.sha256(f"{self.salt}{key}={value}".encode()).hexdigest()
 
     def _digest(self, key: str, value: str) -> str:
         text = f"{key}={value}".encode()

@@ -57,16 +57,23 @@ def _each(keyword: str, read: Callable[[str], Any] = str) -> dict[str, _Form]:
 
 def _left_lines(left: Left) -> Iterable[tuple[str, str]]:
     salt = [("salt", left.salt)] if left.salt else []
-    return [*salt, *(("left", f"{key} {digest}") for key, digest in left.digests)]
+    return [
+        *salt,
+        *(("left", f"{key} {digest}") for key, digest in left.digests),
+        *(("line", f"{key} {digest}") for key, digest in left.lines),
+    ]
 
 
 def _left_value(found: Mapping[str, Sequence[str]]) -> Left:
-    digests = (line.partition(" ") for line in found.get("left", ()))
     salt = found.get("salt", ("",))[0]
-    return Left(salt, tuple((key, digest) for key, _, digest in digests))
+    return Left(salt, _digests(found.get("left", ())), _digests(found.get("line", ())))
 
 
-_LEFT = {_FORM: _Form(_left_lines, _left_value, once=("salt",), repeated=("left",))}
+def _digests(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, digest) for key, _, digest in (line.partition(" ") for line in lines))
+
+
+_LEFT = {_FORM: _Form(_left_lines, _left_value, once=("salt",), repeated=("left", "line"))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,10 @@ import shlex
 import ssl
 from pathlib import Path, PurePosixPath
 
-from hx_gateway_db.layout import GATEWAY_GROUP
+from hx_gateway_db.layout import GATEWAY_GROUP, SYSTEM_CERTIFICATES
 from hx_gateway_db.systemd import certificate_file
 from hx_gateway_db.transaction import foreign_file
 
-SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
@@ -28,7 +27,7 @@ def trusted(ca_file: str) -> str:
     the others (native-tls, Certificate::from_pem). Raises UnusableFile.
     """
     if not ca_file:
-        return _read(SYSTEM_CERTIFICATES, "install it: apt install ca-certificates")
+        return _read(Path(SYSTEM_CERTIFICATES), "install it: apt install ca-certificates")
     path = Path(ca_file)
     text = _read(path, "answer the file with the CA's certificate as PG_SSLROOTCERT")
     found = _first_certificate(text)

@@ -70,7 +70,7 @@ def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
 def missing_tables(postgres: Postgres) -> list[str]:
     """Which of the tables that LiteLLM needs most are not there. Raises NotUsable."""
     query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)"
-    with _used(postgres, time.monotonic() + _SECONDS) as connection:
+    with used(postgres, time.monotonic() + _SECONDS) as connection:
         found = rows(connection, query, [schema_of(postgres), list(_TABLES)], str)
         there = {name for (name,) in found}
     return [name for name in _TABLES if name not in there]
@@ -85,14 +85,14 @@ def spend_rows(postgres: Postgres, seconds: float) -> Iterator[Callable[[str, st
     """
     table = f"{identifier(schema_of(postgres))}.{identifier(_SPEND_LOGS)}".replace("%", "%%")
     query = f"SELECT 1 FROM {table} WHERE request_id = %(request)s AND %(key)s IN ('', api_key)"
-    with _used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
+    with used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
         yield lambda request, key: bool(
             row(connection, query, {"request": request, "key": key}, int)
         )
 
 
 @contextmanager
-def _used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
+def used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
     """The database as LiteLLM uses it, each query for itself. Raises NotUsable."""
     target = target_of(postgres)
     steps, reached = reach(target, min(deadline, time.monotonic() + _SECONDS))

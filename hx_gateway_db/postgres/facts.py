@@ -9,7 +9,6 @@ from hx_gateway_db.postgres.target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import Postgres
 
-# LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
 OLDEST = 90600
 _CLOCK_SECONDS = 60
 _EXPIRY_DAYS = 14
@@ -29,6 +28,8 @@ _SUPPORTED_UNTIL = {
     18: date(2030, 11, 14),
 }
 _ADMINISTRATOR = Cure.POSTGRES_ADMINISTRATOR
+# Where a setting of a login stands (ALTER ROLE, ALTER DATABASE): bits of `Facts.set_for`.
+_DATABASE, _ROLE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class Facts:
     """What was asked in one session; `slots` is None behind a pooler, which hides them.
 
     `clock` is how many seconds the server's is ahead; `password_until` is seconds since the epoch.
-    `foreign_owner` owns some of LiteLLM's tables, `foreign_table` is none of LiteLLM's.
+    `foreign_owner` owns some of LiteLLM's tables, `foreign_table` is none of LiteLLM's. `acts_as`
+    is the role that the login acts as, empty for itself; `set_for` says where that is set, for the
+    login role (2), the database (1), one in the other (3), or all roles (0).
     """
 
     version: int
@@ -93,6 +96,8 @@ class Facts:
     foreign_owner: str = ""
     tables: int = 0
     foreign_table: str = ""
+    acts_as: str = ""
+    set_for: int = 0
     slots: Slots | None = None
 
 
@@ -184,6 +189,13 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
     schema, database, user = schema_of(postgres), postgres.database, postgres.user
     where = f"in the schema {schema} of the database {database}"
     role, quoted = identifier(user), identifier(schema)
+    if not facts.may_create and facts.acts_as:
+        acts_as = _said(postgres, facts.acts_as)
+        return _about(postgres, "schema").failed(
+            f"{user} acts as the role {acts_as} (SET role), which may not create tables {where}",
+            "LiteLLM starts without them and then refuses every virtual key",
+            f"as an administrator run {_reset(postgres, facts)}, or give that role the right",
+        )
     if not facts.may_create and facts.schema_exists:
         return _about(postgres, "schema").failed(
             f"the role {user} may not create tables {where}",
@@ -213,6 +225,15 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
 
 def _tables(postgres: Postgres, facts: Facts) -> Finding:
     database, user = postgres.database, postgres.user
+    if facts.foreign_owner and facts.acts_as:
+        owner, acts_as = (_said(postgres, one) for one in (facts.foreign_owner, facts.acts_as))
+        return _about(postgres, "tables").failed(
+            f"tables of LiteLLM in {database} belong to the role {owner}, and {user} acts as the"
+            f" role {acts_as} (SET role), which is no member of it",
+            "LiteLLM changes its tables when it is upgraded",
+            f"as an administrator run {_reset(postgres, facts)}, or give the tables to the role"
+            " that it acts as",
+        )
     if facts.foreign_owner:
         owner = _said(postgres, facts.foreign_owner)
         return _about(postgres, "tables").failed(
@@ -233,6 +254,17 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
         return _about(postgres, "tables").ok(f"LiteLLM has no tables in {database} yet")
     what = f"the {facts.tables} tables of LiteLLM in {database} can be changed by {user}"
     return _about(postgres, "tables").ok(what)
+
+
+def _reset(postgres: Postgres, facts: Facts) -> str:
+    """The statement that lets the login act as itself again."""
+    role, database = identifier(postgres.user), identifier(postgres.database)
+    if facts.set_for == _DATABASE:
+        return f"ALTER DATABASE {database} RESET role"
+    if not facts.set_for:
+        return "ALTER ROLE ALL RESET role"
+    place = f" IN DATABASE {database}" if facts.set_for & _DATABASE else ""
+    return f"ALTER ROLE {role}{place} RESET role"
 
 
 def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:

@@ -285,7 +285,7 @@ def _refusal(login: Redis, error: Exception, answers: str) -> Refused:
     if "unknown command" in text.lower():
         return Refused(
             f"{where} knows no users, being older than Redis 6 or without ACL: set requirepass"
-            " there, and answer it in REDIS_PASS with an empty REDIS_USER."
+            " there, and answer it in REDIS_PASS with REDIS_USER=none."
         )
     if isinstance(error, exceptions.NoPermissionError):
         user = login.user or "default"

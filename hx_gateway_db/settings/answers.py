@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import TypeVar
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
-from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
+from hx_gateway_db.settings import variables
+from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST, NONE
+from hx_gateway_db.settings.kinds import boolean, whole_number, word
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
 PASSWORD_KEYS = tuple(answer.key for answer in ANSWERS if answer.secret)
+_CAN_GO = tuple(answer.key for answer in ANSWERS if answer.can_go)
+_EMPTY = tuple(key for key in _CAN_GO if key not in PASSWORD_KEYS)
 # Without an answer to these, the others tell: who gives a PG_HOST has a database, for example.
 _TOLD_BY_OTHERS = ("DATABASE", "REDIS")
 _DEFAULTS = {
@@ -19,8 +22,6 @@ _DEFAULTS = {
     for answer in ANSWERS
     if answer.default and answer.key not in _TOLD_BY_OTHERS
 }
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_Value = TypeVar("_Value")
 
 
 def parse_answers(text: str, source: str) -> dict[str, str]:
@@ -84,17 +85,17 @@ def to_settings(
 ) -> Settings:
     """What `given` asks for, on top of what the host has now.
 
-    An answer that is missing, or a password that is empty, keeps the present value; where a host
-    has none that can be used, the answers that are `readable` there.
+    An answer that is missing or empty keeps the present value; where a host has none that can be
+    used, the answers that are `readable` there.
     `generate_password` is called for a local database or Redis that has no login yet.
     Raises InvalidSettings naming the answer that is missing or wrong.
     """
-    values = _DEFAULTS | (from_settings(present) if present else dict(readable or {}))
-    values |= {
-        key: value
+    given = {
+        key: "" if key in _CAN_GO and value == NONE else value
         for key, value in given.items()
-        if value or key not in (*PASSWORD_KEYS, *_DEFAULTS)
+        if value
     }
+    values = _DEFAULTS | (from_settings(present) if present else dict(readable or {})) | given
     for key in ("PG_HOST", "REDIS_HOST"):
         _check_is_host(key, values.get(key, ""))
     if database_choice(given) == "local":
@@ -113,43 +114,45 @@ def to_settings(
     # What the present value was for, the answers may have switched off.
     if sslmode != "verify-full" and not given.get("PG_SSLROOTCERT"):
         values["PG_SSLROOTCERT"] = ""
-    if not _boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
+    if not boolean(values, "REDIS_TLS") and not given.get("REDIS_CACERT"):
         values["REDIS_CACERT"] = ""
     redis = None
     where = given.get("REDIS") or given.get("REDIS_HOST")
-    if given.get("REDIS_PASS") and not where and not _boolean(values, "REDIS"):
+    if given.get("REDIS_PASS") and not where and not boolean(values, "REDIS"):
         raise InvalidSettings("REDIS_PASS is answered, but not for which Redis: answer REDIS_HOST.")
-    if _boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
+    if boolean(values, "REDIS", default=bool(given.get("REDIS_HOST"))):
         if database_choice(given) == "local" and not values.get("REDIS_PASS"):
             _own_user(values, generate_password)
         redis = Redis(
             host=values["REDIS_HOST"],
-            port=_number(values, "REDIS_PORT"),
+            port=whole_number(values, "REDIS_PORT"),
             user=values.get("REDIS_USER", ""),
             password=values.get("REDIS_PASS", ""),
-            database=_number(values, "REDIS_DB"),
-            tls=_boolean(values, "REDIS_TLS"),
+            database=whole_number(values, "REDIS_DB"),
+            tls=boolean(values, "REDIS_TLS"),
             ca_file=values.get("REDIS_CACERT", ""),
             parameters=_redis_parameters(values, present),
         )
     elif not given.get("REDIS_TRANSACTION_BUFFER"):
         values["REDIS_TRANSACTION_BUFFER"] = "false"
+    values |= {"DATABASE": database_choice(given), "REDIS": word(redis is not None)}
     return Settings(
         postgres=Postgres(
             host=values["PG_HOST"],
-            port=_number(values, "PG_PORT"),
+            port=whole_number(values, "PG_PORT"),
             database=values["PG_DB"],
             user=values["PG_USER"],
             password=values["PG_PASS"],
             sslmode=sslmode,
             ca_file=values.get("PG_SSLROOTCERT", ""),
-            pgbouncer=None if values["PG_BOUNCER"] == "auto" else _boolean(values, "PG_BOUNCER"),
+            pgbouncer=None if values["PG_BOUNCER"] == "auto" else boolean(values, "PG_BOUNCER"),
             parameters=_postgres_parameters(sslmode, present),
         ),
         redis=redis,
-        cache=Cache(_number(values, "RATE_LIMIT")) if _boolean(values, "CACHE") else None,
-        transaction_buffer=_boolean(values, "REDIS_TRANSACTION_BUFFER"),
-        disable_admin_ui=_boolean(values, "DISABLE_ADMIN_UI"),
+        cache=Cache(whole_number(values, "RATE_LIMIT")) if boolean(values, "CACHE") else None,
+        transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
+        watch=boolean(values, "WATCH"),
+        variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
 
@@ -192,7 +195,7 @@ def _redis_parameters(
 ) -> tuple[tuple[str, str], ...]:
     """Those of the present URL; without TLS redis-py takes none for it."""
     parameters = present.redis.parameters if present and present.redis else ()
-    tls = _boolean(values, "REDIS_TLS")
+    tls = boolean(values, "REDIS_TLS")
     return tuple(item for item in parameters if tls or not item[0].startswith("ssl_"))
 
 
@@ -219,7 +222,7 @@ def administrators(given: Mapping[str, str]) -> dict[str, Login]:
 
 def salt_wanted(given: Mapping[str, str]) -> bool:
     """Whether a LITELLM_SALT_KEY may be made. Raises InvalidSettings."""
-    return _boolean(given, "SALT", default=True)
+    return boolean(given, "SALT", default=True)
 
 
 def from_settings(settings: Settings) -> dict[str, str]:
@@ -233,10 +236,11 @@ def from_settings(settings: Settings) -> dict[str, str]:
         "PG_PASS": postgres.password,
         "PG_SSLMODE": postgres.sslmode,
         "PG_SSLROOTCERT": postgres.ca_file,
-        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else _word(postgres.pgbouncer),
-        "REDIS": _word(settings.redis is not None),
-        "DISABLE_ADMIN_UI": _word(settings.disable_admin_ui),
-        "CACHE": _word(settings.cache is not None),
+        "PG_BOUNCER": "auto" if postgres.pgbouncer is None else word(postgres.pgbouncer),
+        "REDIS": word(settings.redis is not None),
+        **variables.answers(settings.variables),
+        "CACHE": word(settings.cache is not None),
+        "WATCH": word(settings.watch),
         "BASE": str(settings.base),
     }
     if settings.redis:
@@ -246,13 +250,21 @@ def from_settings(settings: Settings) -> dict[str, str]:
             "REDIS_USER": settings.redis.user,
             "REDIS_PASS": settings.redis.password,
             "REDIS_DB": str(settings.redis.database),
-            "REDIS_TLS": _word(settings.redis.tls),
+            "REDIS_TLS": word(settings.redis.tls),
             "REDIS_CACERT": settings.redis.ca_file,
-            "REDIS_TRANSACTION_BUFFER": _word(settings.transaction_buffer),
+            "REDIS_TRANSACTION_BUFFER": word(settings.transaction_buffer),
         }
     if settings.cache:
         answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
     return answers
+
+
+def to_answer(answers: Mapping[str, str]) -> dict[str, str]:
+    """The values of a host, or of debconf's questions, as answers that would lead to them.
+
+    NONE for one that is not there. An empty password says nothing.
+    """
+    return {key: value or (NONE if key in _EMPTY else "") for key, value in answers.items()}
 
 
 def from_host(settings: Settings, local_database: str) -> dict[str, str]:
@@ -266,21 +278,3 @@ def _sslmode(values: Mapping[str, str]) -> str:
     # Prisma, LiteLLM's way to the database, can't check the CA without the name.
     mode = values["PG_SSLMODE"]
     return "verify-full" if mode == "verify-ca" else mode
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _boolean(values: Mapping[str, str], key: str, default: bool = False) -> bool:
-    text = values.get(key) or _word(default)
-    if text.lower() not in _BOOLEANS:
-        raise wrong(key, text, "use true or false")
-    return _BOOLEANS[text.lower()]
-
-
-def _number(values: Mapping[str, str], key: str) -> int:
-    text = values[key].strip()
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise wrong(key, text, "use a whole number")
-    return int(text)

@@ -33,6 +33,10 @@ class Answer(NamedTuple):
     of some (`DATABASE=existing`, `PG_SSLMODE=verify-ca|verify-full`); else it is not asked. One
     that `goes` is reset then, unless it was asked for.
     `once`: a login that one run uses and nothing keeps.
+    `variable`: its line in gateway.env, for an answer that ends up there as it is and nowhere else;
+    `comment` is what stands above that line. What is said there has to be plain (`kinds`).
+    An empty answer is no answer. One that `can_go` is taken away by the word NONE; where a person
+    sees today's value, as in debconf's dialog, by leaving the field empty.
     """
 
     key: str
@@ -45,6 +49,9 @@ class Answer(NamedTuple):
     needs: str = ""
     goes: bool = False
     once: bool = False
+    variable: str = ""
+    comment: str = ""
+    can_go: bool = False
 
     @property
     def question(self) -> str:
@@ -62,6 +69,7 @@ class Answer(NamedTuple):
         return types.get(self.kind, "string")
 
 
+NONE = "none"
 LOCAL_HOST = "127.0.0.1"
 DATABASE_CHOICES = ("local", "existing", "later")
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -119,11 +127,12 @@ ANSWERS = (
     ),
     Answer(
         "PG_SSLROOTCERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs=_CHECKED,
         goes=True,
+        can_go=True,
     ),
     Answer(
         "PG_BOUNCER",
@@ -180,25 +189,28 @@ ANSWERS = (
     ),
     Answer(
         "REDIS_CACERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs="REDIS_TLS",
         goes=True,
+        can_go=True,
     ),
     Answer(
         "REDIS_USER",
-        "the user that the gateway logs in as; empty for the default user",
+        "the user that the gateway logs in as; none for the default user",
         Kind.TEXT,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_PASS",
-        "its password",
+        "its password; none where Redis asks for no password",
         Kind.PASSWORD,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_DB",
@@ -255,6 +267,15 @@ ANSWERS = (
         Kind.BOOLEAN,
         "medium",
         default="true",
+        variable="DISABLE_ADMIN_UI",
+        comment="Optional hardening / switches",
+    ),
+    Answer(
+        "WATCH",
+        "true or false: whether it is looked every five minutes that virtual keys work",
+        Kind.BOOLEAN,
+        "medium",
+        default="false",
     ),
     Answer(
         "SALT",
@@ -271,6 +292,7 @@ ANSWERS = (
         default="/opt/HX-Infrastructure-/api-gateway",
     ),
 )
+VARIABLES = tuple(answer for answer in ANSWERS if answer.variable)
 # The specification's own variables, step 0: what is read from an environment.
 STEP_0 = (
     *("PG_HOST", "PG_PORT", "PG_DB", "PG_USER", "PG_PASS"),

@@ -1,20 +1,24 @@
-"""DATABASE_URL and REDIS_URL, from settings and back.
+"""DATABASE_URL and REDIS_URL, from settings and back, and PG_URL from settings.
 
 User, password and database name are percent-encoded to RFC 3986's unreserved characters, so that
 the value needs no quoting for systemd, python-dotenv, a shell or LiteLLM.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from hx_gateway_db.errors import InvalidSettings
+from hx_gateway_db.layout import SYSTEM_CERTIFICATES
 from hx_gateway_db.settings.values import Postgres, Redis, address
 
 _Number = TypeVar("_Number")
 # Older LiteLLM's Prisma; newer LiteLLM translates libpq's other modes for it.
 _KNOWN_TO_PRISMA = ("disable", "prefer", "require")
+# libpq's, and what in it checks a certificate.
+_LIBPQ_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_CHECKING = ("verify-ca", "verify-full")
 _CA_CERTS, _CHECK_HOSTNAME = "ssl_ca_certs", "ssl_check_hostname"
 
 
@@ -33,6 +37,41 @@ def database_url(postgres: Postgres) -> str:
     if postgres.pgbouncer is not None:
         query.append(("pgbouncer", "true" if postgres.pgbouncer else "false"))
     query.extend(postgres.parameters)
+    return _postgres_url(postgres, query)
+
+
+def libpq_url(postgres: Postgres) -> str:
+    """The URL of the same database for who is not Prisma: libpq, psycopg and asyncpg read it alike.
+
+    libpq checks a certificate against the authorities of a file that is named, and knows the
+    system's by a name of theirs only since its version 16, asyncpg not at all: so that is a file as
+    well. Of the parameters of DATABASE_URL it has what libpq has too and without which it would be
+    another database: mode and authorities, where an administrator has written libpq's, options, and
+    Prisma's schema as the search path.
+    """
+    given = dict(postgres.parameters)
+    mode = given.get("sslmode", "")
+    mode = mode if mode in _LIBPQ_MODES else postgres.sslmode
+    query = [("sslmode", mode)] if mode != "prefer" else []
+    if mode in _CHECKING:
+        named = postgres.ca_file or given.get("sslrootcert", "system")
+        query.append(("sslrootcert", str(SYSTEM_CERTIFICATES) if named == "system" else named))
+    # A PgBouncer takes no options.
+    if not postgres.pgbouncer and (options := _options(given)):
+        query.append(("options", options))
+    return _postgres_url(postgres, query)
+
+
+def _options(given: Mapping[str, str]) -> str:
+    """The server's command line (libpq's `options`) that goes with parameters of DATABASE_URL."""
+    words = [given["options"]] if given.get("options") else []
+    if given.get("schema", "public") not in ("", "public"):
+        quoted = '"' + given["schema"].replace('"', '""') + '"'
+        words.append("-csearch_path=" + re.sub(r"[\\\s]", r"\\\g<0>", quoted))
+    return " ".join(words)
+
+
+def _postgres_url(postgres: Postgres, query: Sequence[tuple[str, str]]) -> str:
     tail = "?" + "&".join(f"{encode(name)}={encode(value)}" for name, value in query)
     return (
         f"postgresql://{encode(postgres.user)}:{encode(postgres.password)}"
@@ -110,6 +149,45 @@ def _postgres(url: str) -> Postgres:
         pgbouncer=None if pgbouncer is None else pgbouncer == "true",
         parameters=tuple(query.items()),
     )
+
+
+def another_database(url: str, postgres: Postgres) -> str:
+    """In what a PostgreSQL URL of somebody else differs, as a clause; empty: in nothing, or unsaid.
+
+    What it names is read as libpq does it, where a parameter counts too. No password is quoted.
+    """
+    try:
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query))
+        host = given.get("host") or parts.hostname or ""
+        port = int(given.get("port") or parts.port or 5432)
+    except ValueError:
+        return ""
+    several = "," in host or "," in parts.netloc.rpartition("@")[2]
+    if not parts.scheme.startswith("postgres") or not host or host[0] == "/" or several:
+        return ""
+    user = given.get("user") or unquote(parts.username or "")
+    database = given.get("dbname") or unquote(parts.path.removeprefix("/")) or user
+    place = (_here(host.lower()), port, database)
+    if place != (_here(postgres.host.lower()), postgres.port, postgres.database):
+        return f"names {database} on {address(host, port)}, another database"
+    password = given.get("password") or unquote(parts.password or "")
+    if user == postgres.user and password and password != postgres.password:
+        return f"has another password for {user}"
+    return ""
+
+
+def password_in(url: str) -> str:
+    """The password in a URL of somebody else; empty if none can be found."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return dict(parse_qsl(parts.query)).get("password") or unquote(parts.password or "")
+
+
+def _here(host: str) -> str:
+    return "localhost" if host in ("127.0.0.1", "::1") else host
 
 
 def parse_redis_url(url: str) -> Redis:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.layout import DEFAULT_BASE
 from hx_gateway_db.redaction import said
-from hx_gateway_db.settings.catalogue import SSL_MODES
+from hx_gateway_db.settings.catalogue import SSL_MODES, VARIABLES
 
 # The user that is made in a Redis of this machine.
 REDIS_USER = "hxgateway"
@@ -126,6 +126,9 @@ class Settings:
     """Everything that was answered.
 
     `transaction_buffer`: several gateways write to the database, and gather their spend in Redis.
+    `watch`: it is looked every few minutes that virtual keys work.
+    `variables`: what the answers say that are lines of gateway.env and nothing else, name and
+    value; one that is not among them has no line.
     Raises InvalidSettings for what needs Redis without it.
     """
 
@@ -133,7 +136,8 @@ class Settings:
     redis: Redis | None = None
     cache: Cache | None = None
     transaction_buffer: bool = False
-    disable_admin_ui: bool = True
+    watch: bool = False
+    variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     base: PurePosixPath = DEFAULT_BASE
 
     def __post_init__(self) -> None:
@@ -149,7 +153,9 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The passwords, for redaction."""
         redis = (self.redis.password,) if self.redis and self.redis.password else ()
-        return (self.postgres.password, *redis)
+        said = dict(self.variables)
+        lines = (said[a.variable] for a in VARIABLES if a.secret and a.variable in said)
+        return (self.postgres.password, *redis, *lines)
 
 
 @dataclass(frozen=True)

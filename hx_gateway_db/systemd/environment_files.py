@@ -20,24 +20,27 @@ _MOST_NAMES = 10_000
 _MOST_FILES = 100
 
 
-def matching(pattern: str) -> list[str]:
-    """The paths in order: that of a pattern without wildcards also when nothing is there."""
+def matching(pattern: str, root: Path = Path("/")) -> list[str]:
+    """The paths in order: that of a pattern without wildcards also when nothing is there.
+
+    They are inside `root`, and so is `pattern`.
+    """
     if not glob.has_magic(pattern):
         return [pattern]
     found = [PurePosixPath("/")]
     for part in PurePosixPath(pattern).parts[1:]:
         if glob.has_magic(part):
-            paths = (folder / name for folder in found for name in _names(folder, part))
+            paths = (folder / name for folder in found for name in _names(root, folder, part))
             found = list(islice(paths, _MOST_FILES))
         else:
             found = [folder / part for folder in found]
     return sorted(map(str, found))
 
 
-def _names(folder: PurePosixPath, pattern: str) -> list[str]:
+def _names(root: Path, folder: PurePosixPath, pattern: str) -> list[str]:
     with (
         suppress(OSError, Refused),
-        open_folder(Path("/"), folder) as descriptor,
+        open_folder(root, folder) as descriptor,
         os.scandir(descriptor) as entries,
     ):
         names = (entry.name for entry in islice(entries, _MOST_NAMES))

@@ -57,7 +57,7 @@ _BEGINNING = 1024
 _HEAD_SECONDS = 20.0
 _LARGEST_FILE = 1024 * 1024
 
-_PASSWORDS = ("DATABASE_URL", "DIRECT_URL", "REDIS_URL", "LITELLM_REDIS_URL")
+_PASSWORDS = ("DATABASE_URL", "DIRECT_URL", "PG_URL", "REDIS_URL", "LITELLM_REDIS_URL")
 # What the names of secrets end in, of the gateway's own and of those of its models' providers.
 _SECRET = re.compile(
     r"(?i)(KEY|KEYS|TOKEN|SECRET|PASS|PASSWORD|PASSWD|CREDENTIALS?|AUTH|DSN|SALT)$"

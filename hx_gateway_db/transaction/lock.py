@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hx_gateway_db.errors import Refused
@@ -47,3 +47,32 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+class RunsSeen:
+    """The lock as who changes nothing sees it. Its properties raise OSError."""
+
+    def __init__(self, root: Path) -> None:
+        """Begin to look. Raises OSError."""
+        self._path = root / LOCK.relative_to("/")
+        self._at_first = self._taken_at()
+
+    @property
+    def at_work(self) -> str:
+        """The run that holds the lock now; empty for none."""
+        with suppress(FileNotFoundError), open(self._path) as file:
+            try:
+                # Shared, and gone with the descriptor: a run waits for longer than that.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another run"
+        return ""
+
+    @property
+    def any_since(self) -> bool:
+        """Whether a run has held the lock since the beginning."""
+        return bool(self.at_work) or self._taken_at() != self._at_first
+
+    def _taken_at(self) -> int:
+        # Whoever gets it writes in it.
+        return self._path.stat().st_mtime_ns if self._path.exists() else 0

@@ -18,6 +18,7 @@ from hx_gateway_db.wiring.interruption import held_back, let_through, only_note_
 from hx_gateway_db.wiring.outside import Outside
 from hx_gateway_db.wiring.plan import Plan, affected_units, remembering
 from hx_gateway_db.wiring.take_back import take_back
+from hx_gateway_db.wiring.watch_timer import follow
 
 # What a failure says is ours; what it quotes is not.
 _LONGEST = 1000
@@ -62,6 +63,9 @@ class Run:
             except BaseException as error:
                 self._put_back(transaction, error)
                 raise
+            if self.outside.live(self.host.layout.root):
+                root, units = self.host.layout.root, self.outside.units
+                follow(root, self.plan.changes.files, units, self.progress)
 
     def has_served(self, name: str) -> bool:
         """Whether a unit has answered with the files of this run."""
@@ -241,7 +245,7 @@ def _restart_broken(name: str, progress: Progress, outside: Outside) -> None:
 
 def _outdated(host: Host, plan: Plan, served: tuple[str, ...], outside: Outside) -> tuple[str, ...]:
     """The units of a plan that don't serve with its files yet."""
-    changing = affected_units(plan.changes.files)
+    changing = (*affected_units(plan.changes.files), *plan.outdated)
     return tuple(
         name
         for name in plan.restart

@@ -70,6 +70,14 @@ class Plan:
         """The same for settings that hold what was left to be found out about the servers."""
         return self._redrawn(lambda draft: replace(draft, settings=settings))
 
+    def with_outdated(self, units: tuple[str, ...]) -> "Plan":
+        """The same, restarting `units` as well, which run with files of before."""
+        return self._redrawn(lambda draft: replace(draft, outdated=units))
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        return self.draft.outdated if self.draft else ()
+
     def _redrawn(self, change: Callable[["_Draft"], "_Draft"]) -> "Plan":
         assert self.draft
         changed = change(self.draft)
@@ -85,24 +93,28 @@ class Plan:
         return "".join(unified(change) for change in self.changes.files)
 
 
-def plan_apply(settings: Settings, host: Host, moved_from: Host | None = None) -> Plan:
+def plan_apply(
+    settings: Settings, host: Host, moved_from: Host | None = None, *, whole: bool = False
+) -> Plan:
     """The plan that wires `host` as `settings` say.
 
-    `moved_from` is the host as it is wired now when BASE changes: what is there goes.
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `whole` is as
+    in `wired_gateway_env`.
     Raises Refused when a file can't be edited safely.
     """
     for path, distrust in host.distrusted.items():
         if path != host.layout.gateway_env:
             raise Refused(distrust.sentence)
     config, origin = wired_config(settings, host)
-    return _Draft(settings, host, moved_from, config, origin).plan()
+    return _Draft(settings, host, moved_from, config, origin, whole).plan()
 
 
 @dataclass(frozen=True)
 class _Draft:
     """What a plan to wire a host is made of, to which a run adds what it makes and finds out.
 
-    `config` is the edit of config.yaml if that is there, `origin` where it comes from then.
+    `config` is the edit of config.yaml if that is there, `origin` where it comes from then. `whole`
+    is as in `wired_gateway_env`.
     """
 
     settings: Settings
@@ -110,8 +122,10 @@ class _Draft:
     moved_from: Host | None
     config: Edit | None
     origin: Origin | None
+    whole: bool
     made: Made = field(default_factory=Made)
     prisma: Mapping[str, str] | None = None
+    outdated: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """The plan as far as it is known now. Raises Refused."""
@@ -122,7 +136,7 @@ class _Draft:
         if host.group is None and host.groups and os.geteuid() == 0:
             group = Group(GATEWAY_GROUP, free_system_group_id(host))
         gid = host.group if group is None else group.gid
-        env = wired_gateway_env(settings, host, present, gid)
+        env = wired_gateway_env(settings, host, present, gid, whole=self.whole)
         edits = [env, *wired_drop_ins(settings, host, present)]
         if self.prisma is not None:
             edits = with_prisma(edits, self.prisma)
@@ -144,7 +158,13 @@ class _Draft:
             changes += _left_behind(self.moved_from)
         changed = [change for change in changes if change.before != change.after]
         restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+        restart |= set(self.outdated)
+        if restart >= set(UNITS) and not self.whole:
+            return replace(self, whole=True).plan()
         env_text = env.change.after.content.decode() if env.change.after else ""
+        left = host.left.after(
+            _known(present) if previous else {}, _left_by_apply(settings, ours.database, env_text)
+        )
         state = State(
             wired=True,
             gateway_env=layout.gateway_env,
@@ -158,10 +178,7 @@ class _Draft:
             redis_unit=ours.redis_unit,
             transaction_buffer=settings.transaction_buffer,
             salt_sha256=previous.salt_sha256 if previous else "",
-            left=host.left.after(
-                present.values if previous else {},
-                _left_by_apply(settings, ours.database, env_text),
-            ),
+            left=left.with_lines(env.offered),
         )
         gone = _emptied(changed)
         changed += _state_changes(host, state, self.origin)
@@ -189,7 +206,7 @@ def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
         return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
     config, origin, why_not = _unwired_config(host, leave_config)
     changes = [config] if config else []
-    notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
+    notes = [_left_as_it_is(path, str(why)) for path, why in host.unusable.items()]
     notes += [host.problem] if host.problem else []
     notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
     changes += unwired_drop_ins(host)
@@ -234,7 +251,7 @@ def _left_as_it_is(path: PurePosixPath, why: str) -> str:
     """One line; the file is what the sentence `why` is about."""
     subject = f"{path} "
     why = f"it {why.removeprefix(subject)}" if why.startswith(subject) else why
-    why = why.removeprefix(f"{path}: ")
+    why = why.removeprefix(f"{path}: ").removeprefix(f"{path}, ")
     return f"{path} is left as it is: {why}"
 
 
@@ -313,7 +330,9 @@ def _left_by_apply(settings: Settings, local_database: str, text: str) -> dict[s
     wanted = gateway_env.lines_for(settings)
     lines = environment_files.values(text)
     ours = {key: value for key, value in lines.items() if key in wanted}
-    return tracked(from_host(settings, local_database), ours)
+    waiting = [line.answer.key for line in gateway_env.SAID if line.key not in lines]
+    values = from_host(settings, local_database).items()
+    return tracked({key: value for key, value in values if key not in waiting}, ours)
 
 
 def _left_by_rollback(host: Host) -> Left:
@@ -322,6 +341,12 @@ def _left_by_rollback(host: Host) -> Left:
     off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
     others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
     return host.left.after(others, others | off) if host.settings else host.left
+
+
+def _known(present: Host) -> dict[str, str]:
+    """The values that a run finds, but what it carries out itself: a cache that is to be off."""
+    gone = present.cache_ours and not present.cache_on
+    return {key: value for key, value in present.values.items() if not (gone and key == "CACHE")}
 
 
 def _private() -> Metadata:

@@ -33,7 +33,9 @@ def _without_ours(change: FileChange, now: bytes, before: bytes) -> bytes | None
         return config_yaml.as_before(now, before) if change.before else None
     if name == GATEWAY_ENV:
         template = render.gateway_env_with_all_keys()
-        return gateway_env.as_before(now.decode(), before.decode(), template).encode()
+        after = change.after.content if change.after else b""
+        text = gateway_env.as_before(now.decode(), before.decode(), after.decode(), template)
+        return text.encode()
     record = next((record for record in DROP_INS if record.path == change.path), None)
     if record is None:
         return None

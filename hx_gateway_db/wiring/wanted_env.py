@@ -1,18 +1,29 @@
 """What gateway.env shall be (specification, step 1), given what an administrator has in it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import gateway_env, render
-from hx_gateway_db.host.gateway_env import DERIVED, SALT, Derived
+from hx_gateway_db.host.gateway_env import DERIVED, OFFERED, SAID, SALT, Derived
 from hx_gateway_db.host.host import Host
+from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.urls import another_database
 from hx_gateway_db.settings.values import Settings
-from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.systemd import environment_files, unit_variables
 from hx_gateway_db.transaction.changes import FileChange
 from hx_gateway_db.transaction.snapshot import FileImage, Metadata
 from hx_gateway_db.wiring.wanted import Edit
+
+
+@dataclass(frozen=True)
+class EnvEdit(Edit):
+    """`offered` are the lines, by key, that are ours as long as nobody edits them."""
+
+    offered: Mapping[str, str] = field(default_factory=dict, repr=False)
+
 
 _TAKEN_OVER = (
     "others than root could write it: it is root's now, with our lines anew and its other lines as"
@@ -20,10 +31,14 @@ _TAKEN_OVER = (
 )
 
 
-def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | None) -> Edit:
+def wired_gateway_env(
+    settings: Settings, host: Host, present: Host, gid: int | None, *, whole: bool = False
+) -> EnvEdit:
     """gateway.env for a gateway that is wired as `settings` say.
 
     `gid` is the id of its group, `present` the host as it is wired now, maybe with another BASE.
+    What is offered to other services, and a line that this host has never had, waits for a run that
+    restarts both units anyway, so that no upgrade restarts them for that: with `whole` it does not.
     Raises Refused when it can't be changed safely, or is somebody else's now.
     """
     path = host.layout.gateway_env
@@ -41,9 +56,17 @@ def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | 
             for line in DERIVED
             if line.key in lines and _stays(line, lines[line.key], settings, present)
         ]
-    rendered, template = render.gateway_env(settings), render.gateway_env_with_all_keys()
+    template = render.gateway_env_with_all_keys()
+    offered = _offered(lines)
+    others = {key: said for key, said in offered.items() if not present.left.has_line(key, said)}
+    elsewhere = _set_elsewhere(host, present)
+    without = elsewhere
+    if not whole:
+        without = [*elsewhere, *_never_had(settings, lines, present)]
+        kept += offered
+    rendered = render.gateway_env(settings, without)
     try:
-        text = gateway_env.merge(existing, rendered, template, kept)
+        text = gateway_env.merge(existing, rendered, template, kept, others)
         if before is not None and present is not host:
             text = _with_its_salt(text, present, path, template)
     except gateway_env.EnvFileRefusal as error:
@@ -53,9 +76,12 @@ def wired_gateway_env(settings: Settings, host: Host, present: Host, gid: int | 
     attributes = before.metadata.attributes if before and not distrust else ()
     image = FileImage(text.encode(), Metadata(*owner, 0o640, attributes))
     notes = _on_derived_lines(lines, text, settings, present)
+    notes += tuple(_on_others(others, settings))
     if distrust:
         notes = (_TAKEN_OVER, *notes)
-    return Edit(FileChange(path, before, image), notes)
+    now = _offered(environment_files.values(text))
+    ours = {key: said for key, said in now.items() if key not in others}
+    return EnvEdit(FileChange(path, before, image), notes, ours)
 
 
 def _with_its_salt(text: str, present: Host, path: PurePosixPath, template: str) -> str:
@@ -75,11 +101,47 @@ def _with_its_salt(text: str, present: Host, path: PurePosixPath, template: str)
 
 def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:
     """The keys of gateway.env that stay as they are written, since they say what is wanted."""
-    return [
+    if present is None:
+        return []
+    answered = [
         line.key
         for line in gateway_env.ANSWERED
-        if present and getattr(settings, line.field) == getattr(present, line.field)
+        if getattr(settings, line.field) == getattr(present, line.field)
     ]
+    return answered + [line.key for line in SAID if line.value(settings) == line.value(present)]
+
+
+def _offered(lines: Mapping[str, str]) -> dict[str, str]:
+    """What those of OFFERED say that are there, also one that only python-dotenv reads."""
+    said = {key.removeprefix("export "): value for key, value in lines.items()}
+    return {line.key: said[line.key] for line in OFFERED if line.key in said}
+
+
+def _set_elsewhere(host: Host, present: Host) -> list[str]:
+    """The keys that their units have from elsewhere: in gateway.env they would win over that."""
+    ours = (host.layout.gateway_env, present.layout.gateway_env)
+    root = host.layout.root
+    return [line.key for line in OFFERED if unit_variables.sets(root, line.unit, line.key, ours)]
+
+
+def _never_had(settings: Settings, lines: Mapping[str, str], present: Host) -> Iterator[str]:
+    """The keys that are not there, that we never wrote, and that nobody has answered otherwise."""
+    left = present.left
+    known = {key for key, _ in (*left.digests, *left.lines)} | _offered(lines).keys()
+    yield from (line.key for line in OFFERED if line.key not in known)
+    for line in SAID:
+        unanswered = line.value(settings) == line.answer.default
+        if line.key not in lines and line.answer.key not in known and unanswered:
+            yield line.key
+
+
+def _on_others(others: Mapping[str, str], settings: Settings) -> Iterator[str]:
+    for key, value in others.items():
+        if differs := another_database(value, settings.postgres):
+            yield (
+                f"{key} is an administrator's and stays, but {said(differs)} than DATABASE_URL: if"
+                " that is not meant, remove the line and run 'hx-gateway-db apply'."
+            )
 
 
 def _stays(line: Derived, value: str, settings: Settings, present: Host) -> bool:

@@ -334,7 +334,7 @@ from urllib.parse import unquote
 if "UNWISE" not in os.environ:
     os.execv(sys.argv[1], sys.argv[1:])
 subprocess.run(sys.argv[1:])
-for key in ("DATABASE_URL", "REDIS_URL"):
+for key in ("DATABASE_URL", "PG_URL", "REDIS_URL"):
     print("cannot connect:", os.environ[key])
     print("cannot connect:", unquote(os.environ[key]))
     print("cannot connect:", repr(unquote(os.environ[key])))

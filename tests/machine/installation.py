@@ -13,6 +13,7 @@ CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
 _PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
 _BOOLEANS = (
     *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui", "salt"),
+    "watch",
     *("prepare-prisma", "drop"),
 )
 _SELECTS = ("database", "pg-sslmode", "pg-bouncer", "check-failed", "edited")

@@ -1,7 +1,10 @@
 """The life of one installation, from a preseeded install to its purge; each test a chapter."""
 
+import json
+import re
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,7 @@ from tests.machine.installation import (
     preseed,
     raised_version,
     reconfigure,
+    stopped,
 )
 from tests.machine.machine import CONFIG_YAML, MASTER_KEY, WRAPPER_URL, Machine
 
@@ -152,6 +156,124 @@ def test_a_wrong_password_is_refused_in_one_sentence_and_changes_nothing(machine
     machine.run(["dpkg", "--configure", "--pending"], env={"DEBIAN_FRONTEND": "noninteractive"})
 
 
+WATCH = ["systemctl", "start", "hx-gateway-db-watch.service"]
+LAST = "/run/hx-gateway-db/last.json"
+METRICS = "/var/lib/prometheus/node-exporter/hx-gateway-db.prom"
+CHANGED = "MESSAGE_ID=bb7f2cd4276f4f20a07a2c0da9f6b1c2"
+TIMER = "hx-gateway-db.timer"
+
+
+def looked(machine: Machine) -> tuple[bool, dict[str, Any]]:
+    """Let the timer's unit look once: whether it failed, and what it has left."""
+    failed = machine.run(WATCH, check=False).returncode != 0
+    return failed, json.loads(machine.read(LAST))
+
+
+def changes(machine: Machine) -> list[str]:
+    """What the journal says of changes of state."""
+    asked = ["journalctl", "--no-pager", "--output=cat", CHANGED]
+    return machine.run([*asked, "_SYSTEMD_UNIT=hx-gateway-db-watch.service"]).stdout.splitlines()
+
+
+def written_rows(machine: Machine) -> dict[str, int]:
+    names = ("SpendLogs", "ErrorLogs", "VerificationToken")
+    counted = [f'(SELECT count(*) FROM "LiteLLM_{name}")' for name in names]
+    line = machine.psql(f"SELECT {', '.join(counted)}", database="hx_gateway")
+    return dict(zip(names, map(int, line.split("|")), strict=True))
+
+
+def be_told_as_the_docs_say(machine: Machine) -> None:
+    """Install the example units of docs/watching.md, which tell a file here."""
+    docs = (Path(__file__).resolve().parents[2] / "docs/watching.md").read_text()
+    for path, text in re.findall(r"```ini\n# (/\S+)\n(.*?)```", docs, re.DOTALL):
+        machine.run(["mkdir", "-p", str(Path(path).parent)])
+        machine.write(path, text)
+    machine.write("/usr/local/bin/tell", '#!/bin/sh\necho "$1" >>/root/told\n', mode=0o755)
+    machine.run(["systemctl", "daemon-reload"])
+
+
+def kill_the_query_engine(machine: Machine) -> None:
+    machine.run(["pkill", "-KILL", "-f", "^query-engine"])
+
+
+def test_nobody_watches_unless_asked_to(machine: Machine) -> None:
+    assert not machine.is_active(TIMER)
+    assert "\nwatched                       no\n" in machine.run(["hx-gateway-db", "status"]).stdout
+    machine.run(["mkdir", "-p", str(Path(METRICS).parent)])
+    before = main_pids(machine)
+    preseed(machine, {"watch": "true"})
+    reconfigure(machine)
+    assert machine.is_active(TIMER)
+    assert main_pids(machine) == before
+    dependencies = machine.run(["systemctl", "list-dependencies", "--plain", "timers.target"])
+    assert TIMER in dependencies.stdout
+
+
+def test_a_look_at_a_gateway_that_serves_leaves_no_row_and_no_line(machine: Machine) -> None:
+    before = written_rows(machine)
+    for _ in range(10):
+        failed, last = looked(machine)
+        assert not failed and last["state"] == "serving", last
+    key = assert_a_virtual_key_works(machine)
+    # What waits to be written is written together, so that this row is the last of all.
+    more = before | {
+        "SpendLogs": before["SpendLogs"] + 1,
+        "VerificationToken": before["VerificationToken"] + 1,
+    }
+    machine.wait_until(lambda: written_rows(machine)["SpendLogs"] > before["SpendLogs"], 60)
+    assert key and written_rows(machine) == more
+    assert changes(machine) == []
+    assert 'hx_gateway_db_state{state="serving"} 1\n' in machine.read(METRICS)
+    assert (machine.stat(LAST), machine.stat(METRICS)) == ("root:root 644", "root:root 644")
+    exposed = ["systemd-analyze", "security", "--threshold=30", "hx-gateway-db-watch.service"]
+    machine.run([*exposed, "--no-pager"])
+
+
+def not_judged_while_unpacked(machine: Machine, deb: Path) -> dict[str, Any]:
+    """What is known after a look in the middle of an upgrade, which does not fail."""
+    machine.put(deb, "/root/again.deb")
+    machine.run(["dpkg", "--unpack", "/root/again.deb"])
+    failed, last = looked(machine)
+    assert not failed
+    machine.run(["dpkg", "--configure", "hx-gateway-db"])
+    return last
+
+
+def test_a_query_engine_that_ends_is_a_failed_unit_and_one_line(
+    machine: Machine, deb: Path
+) -> None:
+    be_told_as_the_docs_say(machine)
+    kill_the_query_engine(machine)
+    assert all(looked(machine)[0] for _ in range(2))
+    _, last = looked(machine)
+    assert last["state"] == "failing" and "the query engine" in last["reason"]
+    failed = machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
+    assert "hx-gateway-db-watch.service" in failed
+    assert 'hx_gateway_db_state{state="failing"} 1\n' in machine.read(METRICS)
+    told = changes(machine)
+    assert len(told) == 1 and told[0].startswith("Virtual keys fail: the query engine of LiteLLM")
+    assert not_judged_while_unpacked(machine, deb) == last
+    said = machine.run(["hx-gateway-db", "verify"], check=False).stdout
+    assert said.split("\n")[0].startswith("warning  looks"), said
+    assert "virtual keys have failed since" in said.split("\n")[0]
+
+    machine.run(["sh", "-c", last["cure"].split("'")[1]])
+    machine.wait_for_gateway()
+    machine.wait_until(lambda: looked(machine)[1]["state"] == "serving", 60)
+    assert changes(machine) == [*told, "Virtual keys work."]
+    sentences = ["The gateway's virtual keys fail", "The gateway's virtual keys work again"]
+    machine.wait_until(lambda: machine.read("/root/told").splitlines() == sentences, 20)
+    said = machine.run(["hx-gateway-db", "verify"], check=False).stdout
+    assert re.match(r"warning  looks .* virtual keys failed from \d\d:\d\d to \d\d:\d\d \(", said)
+
+
+def test_a_gateway_that_was_stopped_on_purpose_is_no_failure(machine: Machine) -> None:
+    with stopped(machine):
+        failed, last = looked(machine)
+        assert not failed and last["state"] == "stopped"
+    assert looked(machine) == (False, json.loads(machine.read(LAST)))
+
+
 def test_removal_leaves_a_gateway_that_serves_without_a_database(
     machine: Machine, original: str
 ) -> None:
@@ -162,6 +284,8 @@ def test_removal_leaves_a_gateway_that_serves_without_a_database(
     site, ours = (Path(path).parent for path in DROP_INS)
     assert machine.run(["ls", str(site)]).stdout == "10-prisma.conf\n"
     assert not machine.exists(ours)
+    assert not machine.is_active(TIMER)
+    assert not any(machine.exists(path) for path in (LAST, METRICS))
     assert machine.read(CONFIG_YAML) == original
     assert machine.stat(GATEWAY_ENV) == "root:hx-gateway 640"
 

@@ -4,16 +4,20 @@ In the first half nothing is ever changed on the gateway. Then: the same server'
 as LiteLLM gets them, and roles and databases that we make.
 """
 
+import json
 import string
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hx_gateway_db.settings.urls import libpq_url
+from hx_gateway_db.settings.values import Postgres
 from tests.machine.installation import GATEWAY_ENV, assert_a_virtual_key_works, chat
-from tests.machine.machine import Machine
+from tests.machine.machine import BASE, WRAPPER_URL, Machine
 from tests.machine.postgres_failures import FAILURES, HERE
 from tests.machine.postgres_servers import (
+    HBA,
     PASSWORD,
     SECOND,
     call,
@@ -28,6 +32,7 @@ from tests.machine.postgres_servers import (
     start_second_cluster,
     version,
     warning,
+    write_hba,
 )
 
 pytestmark = pytest.mark.sample_release("trixie")
@@ -93,7 +98,8 @@ def test_a_pgbouncer_whose_own_login_fails_is_told_from_ours_where_it_says_so(
         " \"password authentication failed for user 'hx'\"): look at PgBouncer's log and at the"
         " server behind it.",
         "PostgreSQL at 127.0.0.1:6432 refuses the password of the user hx (a user that does not"
-        " exist, or a password that has expired, looks the same): check PG_USER and PG_PASS.",
+        " exist, or a password that has expired or is kept as MD5, looks the same): check PG_USER"
+        " and PG_PASS.",
     )
 
 
@@ -183,6 +189,31 @@ def test_a_server_that_wants_encryption_says_so_where_there_is_none(machine: Mac
 
 
 # Warnings
+
+
+@pytest.mark.parametrize(
+    "where",
+    ['ROLE "hx_acting"', 'ROLE "hx_acting" IN DATABASE "hx_acts"', 'DATABASE "hx_acts"'],
+)
+def test_a_login_that_acts_as_another_role_is_told_how_to_act_as_itself(
+    machine: Machine, where: str
+) -> None:
+    if where == 'ROLE "hx_acting"':
+        machine.psql(f"CREATE ROLE hx_acting LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE hx_worker")
+        machine.psql("GRANT hx_worker TO hx_acting")
+        machine.psql("CREATE DATABASE hx_acts OWNER hx_acting")
+        tables = 'SET ROLE hx_acting; CREATE TABLE "LiteLLM_Config" (name text)'
+        machine.psql(f"{tables}; GRANT ALL ON SCHEMA public TO hx_worker", database="hx_acts")
+    machine.psql(f"ALTER {where} SET role = hx_worker")
+    said = failing(machine, user="hx_acting", database="hx_acts")
+    assert said == (
+        "tables of LiteLLM in hx_acts belong to the role hx_acting, and hx_acting acts as the role"
+        " hx_worker (SET role), which is no member of it (LiteLLM changes its tables when it is"
+        f" upgraded): as an administrator run ALTER {where} RESET role, or give the tables to the"
+        " role that it acts as."
+    )
+    machine.psql(said.partition(" run ")[2].partition(", or ")[0])
+    assert failing(machine, user="hx_acting", database="hx_acts") == ""
 
 
 def test_a_search_path_that_leads_elsewhere_is_a_warning(machine: Machine) -> None:
@@ -320,6 +351,132 @@ def test_a_server_that_shuts_down_or_recovers_says_so(machine: Machine) -> None:
     second_cluster(machine, "stop", "--force")
 
 
+# What the wrapper gets
+
+
+CLIENTS = """
+import asyncio, json, sys
+
+WHO = "SELECT current_user, current_database(), current_schema()"
+WHO += ", (SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid())"
+client, urls = sys.argv[1], json.load(sys.stdin)
+
+
+def by_psycopg(url):
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        return list(connection.execute(WHO).fetchone())
+
+
+async def ask(url):
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        return list(await connection.fetchrow(WHO))
+    finally:
+        await connection.close()
+
+
+def by_asyncpg(url):
+    return asyncio.run(ask(url))
+
+
+def by_libpq(url):
+    import subprocess
+
+    command = ["psql", "-XAtq", "-F", "\\x1f", "-c", WHO, "-d", url]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.removesuffix("\\n").split("\\x1f")
+
+
+def outcome(url):
+    try:
+        return globals()[f"by_{client}"](url)
+    except Exception as error:
+        return "certificate" if "certificate" in str(error).lower() else repr(error)
+
+
+print(json.dumps([outcome(url) for url in urls]))
+"""
+PYTHONS = {
+    "libpq": "/usr/bin/python3",
+    "psycopg": "/usr/bin/python3",
+    "asyncpg": f"{BASE}/gateway/venv/bin/python",
+}
+
+
+def outcomes(machine: Machine, client: str, each: list[dict[str, Any]]) -> list[Any]:
+    """What a client gets with the PG_URL of each of these databases, as the wrapper's user."""
+    here: dict[str, Any] = {"host": "127.0.0.1", "database": "hx", "user": "hx"}
+    urls = [libpq_url(Postgres(**here | {"password": PASSWORD} | one)) for one in each]
+    command = ["runuser", "-u", "hx-gateway", "--", PYTHONS[client], "-c", CLIENTS, client]
+    found = json.loads(machine.run(command, input=json.dumps(urls)).stdout)
+    return [tuple(one) if isinstance(one, list) else one for one in found]
+
+
+HX, WITH_TLS, WITHOUT = ("hx", "hx", "public"), "true", "false"
+BY_NAME = {"host": "db.hx.test"}
+ANY_CA = {"sslmode": "verify-full"}
+
+
+WRITERS = f"{ODD} writers"
+
+
+@pytest.fixture(scope="module")
+def odd_names(machine: Machine) -> None:
+    machine.psql(f"CREATE ROLE {quoted(WRITERS)} LOGIN PASSWORD {literal(PRINTABLE)}")
+    machine.psql(f"CREATE DATABASE {quoted(WRITERS)} OWNER {quoted(WRITERS)}")
+    machine.psql(f"CREATE SCHEMA {quoted(ODD)} AUTHORIZATION hx", database="hx")
+
+
+@pytest.mark.usefixtures("odd_names")
+@pytest.mark.parametrize("client", PYTHONS)
+def test_pg_url_is_read_alike_by_whoever_reads_it(machine: Machine, client: str) -> None:
+    odd = {"user": WRITERS, "database": WRITERS, "password": PRINTABLE}
+    elsewhere = {"parameters": (("schema", "elsewhere"), ("connection_limit", "5"))}
+    expected = (
+        ({"sslmode": "disable"}, (*HX, WITHOUT)),
+        ({"sslmode": "prefer"}, (*HX, WITH_TLS)),
+        ({"sslmode": "require"}, (*HX, WITH_TLS)),
+        (GOOD_CA, (*HX, WITH_TLS)),
+        (GOOD_CA | BY_NAME, (*HX, WITH_TLS)),
+        # The CA is none of the system's.
+        (ANY_CA | BY_NAME, "certificate"),
+        ({"host": "::1"}, (*HX, WITH_TLS)),
+        (odd, (WRITERS, WRITERS, "public", WITH_TLS)),
+        (odd | GOOD_CA, (WRITERS, WRITERS, "public", WITH_TLS)),
+        (elsewhere, ("hx", "hx", "elsewhere", WITH_TLS)),
+        ({"parameters": (("schema", ODD),)}, ("hx", "hx", ODD, WITH_TLS)),
+    )
+    got = outcomes(machine, client, [settings for settings, _ in expected])
+    assert got == [wanted for _, wanted in expected]
+
+
+@pytest.mark.parametrize("certificate", ["wrong", "expired"])
+def test_pg_url_checks_what_is_to_be_checked_whoever_reads_it(
+    machine: Machine, certificate: str
+) -> None:
+    present(machine, certificate)
+    for client in PYTHONS:
+        got = outcomes(machine, client, [GOOD_CA | BY_NAME, BY_NAME | {"sslmode": "require"}])
+        assert got == ["certificate", (*HX, WITH_TLS)], client
+    present(machine, "good")
+
+
+def test_pg_url_trusts_the_system_s_authorities_where_no_other_is_answered(
+    machine: Machine,
+) -> None:
+    machine.run(["install", "-m", "644", "/etc/ssl/hx/ca.crt", "/usr/local/share/ca-certificates/"])
+    machine.run(["update-ca-certificates"])
+    for client in PYTHONS:
+        assert outcomes(machine, client, [ANY_CA | BY_NAME]) == [(*HX, WITH_TLS)], client
+    machine.run(["rm", "/usr/local/share/ca-certificates/ca.crt"])
+    machine.run(["update-ca-certificates", "--fresh"])
+
+
 # What LiteLLM gets
 
 
@@ -339,6 +496,7 @@ def test_litellm_connects_with_the_certificate_checked_or_is_not_touched(machine
     apply(machine, answers, status=0)
     assert f"DATABASE_URL={DATABASE_URL}\n" in machine.read(GATEWAY_ENV)
     assert_a_virtual_key_works(machine)
+    assert machine.http("GET", f"{WRAPPER_URL}/healthz/deps").json["postgres"] is True
     assert sessions(machine) == ["t|TLSv1.3"]
 
 
@@ -404,10 +562,18 @@ def memberships(machine: Machine, administrator: str) -> str:
     )
 
 
+@pytest.fixture(scope="module")
+def by_md5(machine: Machine) -> Machine:
+    """The same, whose server makes MD5 of a password that it is told, and lets nobody in by it."""
+    machine.psql("ALTER SYSTEM SET password_encryption = 'md5'")
+    machine.psql("SELECT pg_reload_conf()")
+    machine.wait_until(lambda: machine.psql("SHOW password_encryption") == "md5", 10)
+    return machine
+
+
 @pytest.mark.parametrize("administrator", ["boss", "dba"])
-def test_an_administrator_makes_role_and_database_once(
-    machine: Machine, administrator: str
-) -> None:
+def test_an_administrator_makes_role_and_database_once(by_md5: Machine, administrator: str) -> None:
+    machine = by_md5
     user, database = f"{ODD} {administrator}", f"made_by_{administrator}"
     given: dict[str, Any] = {"user": user, "database": database, "password": PRINTABLE}
     assert provision_as(machine, administrator, **given) == [
@@ -443,7 +609,8 @@ def test_in_a_database_of_somebody_else_the_role_is_granted_what_it_lacks(
     assert provision_as(machine, "boss", database="shared") == []
 
 
-def test_the_local_server_s_role_and_database_are_made_and_mended(machine: Machine) -> None:
+def test_the_local_server_s_role_and_database_are_made_and_mended(by_md5: Machine) -> None:
+    machine = by_md5
     given: dict[str, Any] = {"user": "here", "database": "here", "password": PRINTABLE}
     assert len(call(machine, "provision", given)) == 2
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
@@ -462,7 +629,8 @@ def test_an_administrator_who_may_not_is_refused_in_one_sentence(machine: Machin
     refused = call(machine, "provision_as", {}, administrator=["boss", "wrong"])["refused"]
     assert refused == (
         f"{HERE} refuses the password of the user boss (a user that does not exist, or a password"
-        " that has expired, looks the same): check PG_ADMIN_USER and PG_ADMIN_PASS."
+        " that has expired or is kept as MD5, looks the same): check PG_ADMIN_USER and"
+        " PG_ADMIN_PASS."
     )
     may = "answer a PG_ADMIN_USER that is a superuser, or has CREATEROLE and CREATEDB"
     asked = provision_as(machine, "hx", user="newcomer", database="newcomer")["refused"]
@@ -476,7 +644,8 @@ def test_an_administrator_who_may_not_is_refused_in_one_sentence(machine: Machin
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_the_printed_sql_does_the_same(machine: Machine, known: bool) -> None:
+def test_the_printed_sql_does_the_same(by_md5: Machine, known: bool) -> None:
+    machine = by_md5
     release = int(version(machine)) * 10000 if known else None
     user = f"{ODD} printed {known}"
     given: dict[str, Any] = {
@@ -491,6 +660,15 @@ def test_the_printed_sql_does_the_same(machine: Machine, known: bool) -> None:
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
     run_with_psql(machine, "boss")
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
+
+
+def test_a_server_that_asks_for_md5_lets_in_whom_we_have_made(by_md5: Machine) -> None:
+    write_hba(by_md5, HBA.replace("scram-sha-256", "md5"))
+    given: dict[str, Any] = {"user": "by md5", "database": "by_md5", "password": PRINTABLE}
+    assert len(provision_as(by_md5, "boss", **given)) == 2
+    assert {one["level"] for one in findings(by_md5, **given)} == {"ok"}
+    write_hba(by_md5, HBA)
+    assert {one["level"] for one in findings(by_md5, **given)} == {"ok"}
 
 
 def test_the_printed_sql_is_right_for_odd_databases_and_mends_those_of_others(

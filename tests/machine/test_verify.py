@@ -1,6 +1,7 @@
 """What verify tells of a gateway on which all is well, and of failures that are caused for real."""
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.machine.installation import UNITS, existing, make_database, preseed
+from tests.machine.installation import GATEWAY_ENV, UNITS, existing, make_database, preseed
 from tests.machine.machine import CONFIG_YAML, LITELLM_URL, MASTER_KEY, Machine
 
 pytestmark = pytest.mark.sample_release("bookworm")
@@ -21,8 +22,9 @@ PASSWORD = "correct horse"
 ML_ENV = "/etc/hx-gateway/ml.env"
 VERIFY = ["hx-gateway-db", "verify"]
 NAMES = [
-    *("litellm.unit", "wrapper.unit", "litellm.port", "wrapper.port", "litellm.database"),
-    *("postgres.tables", "litellm.key", "wrapper.key", "model.list", "model.chat"),
+    *("litellm.unit", "wrapper.unit", "litellm.port", "wrapper.port", "gateway.wiring"),
+    *("litellm.database", "postgres.tables", "wrapper.deps", "litellm.key", "wrapper.key"),
+    *("model.list", "model.chat"),
     *("model.embedding", "litellm.cache", "litellm.limit", "litellm.ui", "litellm.spend"),
 ]
 # What stands behind hx-chat: a server of its own, that can be away without the gateway.
@@ -97,15 +99,15 @@ def results(checks: dict[str, dict[str, Any]], result: str) -> set[str]:
     return {name for name, check in checks.items() if check["result"] == result}
 
 
-def failure(machine: Machine, name: str) -> str:
-    """What verify says of the one check that fails, and its cure, as a person sees it."""
+def failure(machine: Machine, *names: str) -> str:
+    """What verify says of the checks that fail, and their cures, as a person sees it."""
     done = machine.run(VERIFY, check=False)
     assert done.returncode == 6, done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert PASSWORD not in done.stdout and MASTER_KEY not in done.stdout
     lines = done.stdout.splitlines()
     failed = [line.split()[1] for line in lines if line.startswith("failed ")]
-    assert failed == [name], done.stdout
+    assert failed == list(names), done.stdout
     return done.stdout
 
 
@@ -148,6 +150,8 @@ def test_all_is_well_down_to_the_row_of_that_very_chat(machine: Machine) -> None
     assert results(checks, "ok") == set(NAMES), checks
     assert "active since 2" in checks["litellm.unit"]["detail"]
     assert "hands a virtual key on" in checks["wrapper.key"]["detail"]
+    reaches = "the wrapper on port 4010 reaches postgres and redis"
+    assert checks["wrapper.deps"]["detail"] == reaches
     assert "16 models on port 4010" in checks["model.list"]["detail"]
     assert "hx-chat on port 4010 says HX-OK" in checks["model.chat"]["detail"]
     assert "came from Redis" in checks["litellm.cache"]["detail"]
@@ -181,12 +185,14 @@ def test_it_takes_less_than_five_seconds_and_tells_a_row_that_has_not_come(
 
 def test_redis_stopped(machine: Machine) -> None:
     with stopped(machine, "redis-server"):
-        said = failure(machine, "litellm.cache")
+        said = failure(machine, "wrapper.deps", "litellm.cache")
         on_terminal = ["script", "--quiet", "--command", " ".join(VERIFY), "/dev/null"]
         plain = machine.run(on_terminal, env={"NO_COLOR": "1", "TERM": "xterm"}).stdout
         coloured = machine.run(on_terminal, env={"TERM": "xterm"}).stdout
     assert "\033" not in plain and "failed   litellm.cache" in plain
     assert "\033[31mfailed\033[0m   litellm.cache" in coloured
+    assert "the wrapper on port 4010 does not reach redis" in said
+    assert "Cure: start Redis at 127.0.0.1:6379, or check" in said
     assert "LiteLLM on port 4000 does not reach Redis at 127.0.0.1:6379" in said
     assert "Cure: start Redis there, or check REDIS_HOST and REDIS_PORT" in said
     assert "hx-litellm-gateway logged last:" in said and "Connection refused" in said
@@ -203,6 +209,22 @@ def test_the_server_of_a_model_away_is_a_warning(machine: Machine) -> None:
         checks["model.chat"]["cure"] == "start it, or correct the entry of hx-chat in config.yaml"
     )
     assert checks["litellm.cache"]["result"] == "skipped"
+
+
+def test_a_wrapper_that_runs_with_another_pg_url_than_there_is_now(machine: Machine) -> None:
+    env = machine.read(GATEWAY_ENV)
+    owner, mode = machine.stat(GATEWAY_ENV).split()
+    other = re.sub("(?m)^PG_URL=.*", "PG_URL=postgresql://nobody:x@127.0.0.1/hx_gateway", env)
+    machine.write(GATEWAY_ENV, other, owner=owner, mode=int(mode, 8))
+    restart_wrapper(machine)
+    machine.wait_for_gateway()
+    machine.write(GATEWAY_ENV, env, owner=owner, mode=int(mode, 8))
+    said = failure(machine, "wrapper.deps")
+    assert "the wrapper on port 4010 does not reach postgres" in said
+    assert "Cure: run 'systemctl restart hx-gateway-ml'" in said
+    restart_wrapper(machine)
+    machine.wait_for_gateway()
+    assert verify(machine)[1]["wrapper.deps"]["result"] == "ok"
 
 
 def test_the_wrapper_stopped(machine: Machine) -> None:
@@ -293,7 +315,9 @@ def test_the_database_stopped(machine: Machine) -> None:
         status, checks = verify(machine)
         said = machine.run(VERIFY, check=False).stdout
     assert status == 6
-    assert results(checks, "failed") == {"postgres.tables", "litellm.key"}, checks
+    failed = {"postgres.tables", "wrapper.deps", "litellm.key"}
+    assert results(checks, "failed") == failed, checks
+    assert checks["wrapper.deps"]["cure"] == "do first what postgres.tables says"
     assert "PostgreSQL at 127.0.0.1:5432 refuses connections" in checks["postgres.tables"]["detail"]
     assert "check PG_PORT, that the server runs" in checks["postgres.tables"]["cure"]
     assert "can't make a virtual key (HTTP 500: it does not" in checks["litellm.key"]["detail"]
@@ -332,11 +356,11 @@ def test_watch_redraws_in_place_until_ctrl_c(machine: Machine) -> None:
     lines = screen(machine).splitlines()
     assert "every 1 s, Ctrl-C ends it" in lines[0]
     assert lines[1].startswith("All well, in ")
-    assert [line.split()[1] for line in lines[2:17]] == NAMES
-    assert not any(lines[17:])
+    assert [line.split()[1] for line in lines[2:18]] == NAMES
+    assert not any(lines[18:])
     assert "\033[32mok" in screen(machine, "-e")
     with stopped(machine, "redis-server"):
-        machine.wait_until(lambda: "1 of 15 checks failed" in screen(machine), 20)
+        machine.wait_until(lambda: "2 of 17 checks failed" in screen(machine), 20)
         assert "does not reach Redis" in screen(machine)
         assert "Ctrl-C ends it" in screen(machine).splitlines()[0]
     machine.wait_until(lambda: "All well" in screen(machine), 20)

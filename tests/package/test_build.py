@@ -64,6 +64,8 @@ def test_the_package_holds_the_library_the_command_the_templates_and_the_manual(
     assert set(files) == {
         "/usr/sbin/hx-gateway-db",
         "/usr/lib/systemd/system/hx-gateway-db.service",
+        "/usr/lib/systemd/system/hx-gateway-db.timer",
+        "/usr/lib/systemd/system/hx-gateway-db-watch.service",
         "/usr/lib/systemd/system/multi-user.target.d/hx-gateway-db.conf",
         "/usr/share/bash-completion/completions/hx-gateway-db",
         "/usr/share/zsh/vendor-completions/_hx-gateway-db",

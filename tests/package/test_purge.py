@@ -5,7 +5,6 @@ Each test has a tree of its own; a private mount namespace puts it where the scr
 
 import hashlib
 import os
-import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +12,17 @@ from pathlib import Path
 import pytest
 
 from hx_gateway_db.host import gateway_env
+from hx_gateway_db.host.left import Left
+from hx_gateway_db.host.render import gateway_env_with_all_keys
 
 PROJECT = Path(__file__).resolve().parents[2]
 POSTRM = PROJECT / "debian/hx-gateway-db.postrm"
-TEMPLATES = PROJECT / "templates"
 SERVICE_USER = 64123
 PRISTINE = b"general_settings:\n  master_key: sk\n"
 WIRED = PRISTINE + b"  disable_spend_logs: false\n"
 ATTRIBUTE = "user.origin"
+PG_URL = "postgresql://u:geheim%25@h:5432/d?sslmode=require"
+LEFT = Left("5a17").with_lines({"PG_URL": PG_URL})
 
 
 class Host:
@@ -49,6 +51,8 @@ class Host:
             "gateway-env /opt/base/config/gateway.env",
             "config /opt/base/config/config.yaml",
             f"config-sha256 {hashlib.sha256(WIRED).hexdigest()}",
+            f"salt {LEFT.salt}",
+            *(f"line {key} {digest}" for key, digest in LEFT.lines),
             *more,
         ]
         (self.state / "state").write_text("\n".join(lines) + "\n")
@@ -112,8 +116,9 @@ def test_nothing_but_purge_touches_anything(host: Host, action: str) -> None:
     assert host.state.exists()
 
 
-OURS = """\
+OURS = f"""\
 DATABASE_URL=postgresql://u:geheim@h/d
+PG_URL={PG_URL}
 PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK=1
 REDIS_URL=redis://:geheim@h
 LITELLM_REDIS_URL=redis://:geheim@h
@@ -121,13 +126,15 @@ EXPERIMENTAL_MULTI_INSTANCE_RATE_LIMITING=true
 DISABLE_ADMIN_UI=true
 """
 # Every line of the template, whatever was answered.
-RENDERED = re.sub(r"{%.*?%}\n", "", (TEMPLATES / "gateway.env.j2").read_text())
+RENDERED = gateway_env_with_all_keys().replace("PG_URL=-", f"PG_URL={PG_URL}")
 EDITED = [
     'DATABASE_URL="postgresql://u:geheim@h/d"\n',
     " export DATABASE_URL = 'postgresql://u:geheim@h/d'\n",
     'DATABASE_URL="postgresql://u:geheim\n@h/geheim"\n',
     "DATABASE_URL=postgresql://u:geheim\\\n@h/geheim\n",
     "DATABASE_URL=postgresql://u:geheim@h/d",
+    f"PG_URL={PG_URL}",
+    f"PG_URL={PG_URL}\r\nDISABLE_ADMIN_UI=true\r\n",
 ]
 
 
@@ -195,6 +202,21 @@ def test_the_salt_goes_with_the_database_that_it_was_made_for_and_no_other(
     assert ("LITELLM_SALT_KEY" in said) != goes
 
 
+@pytest.mark.parametrize("line", [f"PG_URL={PG_URL}&application_name=mine", "PG_URL=", "PG_URL=x"])
+def test_a_pg_url_that_is_not_as_we_wrote_it_is_the_administrators(host: Host, line: str) -> None:
+    host.gateway_env.write_text(f"{OURS}{line}\n")
+    assert "also sets PG_URL" in host.postrm()
+    assert host.gateway_env.read_text() == f"{line}\n"
+
+
+def test_a_pg_url_of_which_the_state_file_knows_nothing_stays(host: Host) -> None:
+    text = (host.state / "state").read_text()
+    (host.state / "state").write_text(text.replace("line PG_URL", "line OTHER"))
+    host.gateway_env.write_text(OURS)
+    host.postrm()
+    assert host.gateway_env.read_text() == f"PG_URL={PG_URL}\n"
+
+
 def test_a_gateway_env_that_stays_is_roots_when_its_group_goes(host: Host) -> None:
     host.record("group no-such-group-here")
     host.gateway_env.write_text("LITELLM_SALT_KEY=sk-salt\n")
@@ -206,7 +228,7 @@ def test_a_gateway_env_that_stays_is_roots_when_its_group_goes(host: Host) -> No
 def test_the_purge_knows_every_line_that_we_write() -> None:
     script = POSTRM.read_text()
     for line in RENDERED.splitlines():
-        assert line == "" or line.partition("=")[0] in script, line
+        assert line == "" or line.startswith("PG_URL=") or line.partition("=")[0] in script, line
 
 
 def test_owner_mode_acl_and_attributes_of_config_yaml_stay(host: Host) -> None:

@@ -4,14 +4,19 @@ It answers `/healthz` itself and proxies `/v1/*`. HX_AUTHORIZATION chooses betwe
 of wrapper that sites run: `forward` (the default) hands the client's Authorization on, `own-key`
 compares it with HX_MASTER_KEY (or MASTER_KEY), answers 401 itself when it differs, and sends
 HX_UPSTREAM_KEY to LiteLLM, or no key at all when that is unset.
+
+As the newest that is in use, it looks at PG_URL and REDIS_URL itself and says at `/healthz/deps`
+whether it reaches them; one without asyncpg is as the older ones, which have no such thing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 
 import httpx
 from fastapi import FastAPI, Request, Response
@@ -41,6 +46,37 @@ async def healthz() -> dict[str, object]:
         "database": bool(os.environ.get("DATABASE_URL")),
         "redis": bool(os.environ.get("REDIS_URL")),
     }
+
+
+async def dependencies() -> dict[str, bool]:
+    """Say which of the servers that the environment names are reached."""
+    return {"postgres": await _reached(_ask_postgres), "redis": await _reached(_ask_redis)}
+
+
+if find_spec("asyncpg"):
+    app.get("/healthz/deps")(dependencies)
+
+
+async def _reached(ask: Callable[[], Awaitable[object]]) -> bool:
+    with suppress(Exception):
+        await asyncio.wait_for(ask(), timeout=3)
+        return True
+    return False
+
+
+async def _ask_postgres() -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(os.environ["PG_URL"])
+    await connection.fetchval("SELECT 1")
+    await connection.close()
+
+
+async def _ask_redis() -> None:
+    from redis.asyncio import Redis
+
+    async with Redis.from_url(os.environ["REDIS_URL"]) as client:
+        await client.ping()
 
 
 @app.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])

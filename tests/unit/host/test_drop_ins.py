@@ -1,22 +1,33 @@
 """Each drop-in's record fits its template."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hx_gateway_db.host import drop_in, render
-from hx_gateway_db.host.drop_ins import DROP_INS, DropIn, redis_user
+from hx_gateway_db.host.drop_ins import DROP_INS, WATCH, DropIn, redis_user
 from hx_gateway_db.layout import UNITS, Layout
 from hx_gateway_db.settings.values import Cache, Postgres, Redis, Settings
 
 LAYOUT = Layout(Path("/"))
 SETTINGS = Settings(Postgres("h", "d", "u", "p"), Redis("r"), Cache(7), True)
-EACH = pytest.mark.parametrize("record", DROP_INS, ids=lambda record: str(record.path))
+# Those that an administrator may share with us.
+SHARED = [record for record in DROP_INS if record.ours]
+EACH = pytest.mark.parametrize("record", SHARED, ids=lambda record: str(record.path))
 
 
-def test_no_two_are_one_file_and_all_are_for_the_gateways_units() -> None:
+def test_no_two_are_one_file_and_those_of_the_gateways_units_may_be_shared() -> None:
     assert len({record.path for record in DROP_INS}) == len(DROP_INS)
-    assert {record.unit for record in DROP_INS} <= set(UNITS)
+    assert {record.unit for record in SHARED} == set(UNITS)
+
+
+def test_the_timer_is_wanted_at_boot_where_somebody_watches_and_nowhere_else() -> None:
+    text = render.drop_in(WATCH, SETTINGS, LAYOUT)
+    assert str(WATCH.path) == "/etc/systemd/system/timers.target.d/hx-gateway-db.conf"
+    assert text.endswith("[Unit]\nWants=hx-gateway-db.timer\n")
+    assert not WATCH.wanted(SETTINGS) and not WATCH.wanted(None)
+    assert WATCH.wanted(replace(SETTINGS, watch=True))
 
 
 @EACH
@@ -32,6 +43,13 @@ def test_what_the_template_sets_is_ours_and_can_be_taken_out_whatever_it_was_giv
     left = drop_in.strip(edited, record.ours, usual)
     assert left and left.splitlines()[-1] == "Nice=5"
     assert not drop_in.owned(left, record.ours)
+
+
+@EACH
+def test_a_record_names_what_its_template_sets(record: DropIn) -> None:
+    assert record.ours
+    text = render.drop_in(record, SETTINGS, LAYOUT)
+    assert set(record.sets(LAYOUT)) == set(drop_in.owned(text, record.ours))
 
 
 @EACH

@@ -112,7 +112,11 @@ def test_of_a_line_that_python_dotenv_can_not_read_it_says_nothing_by_itself(
 
 SETTINGS = [
     Settings(
-        Postgres("db1", "d", "u", "p", pgbouncer=pgbouncer), redis, cache, buffer, disable_admin_ui
+        Postgres("db1", "d", "u", "p", pgbouncer=pgbouncer),
+        redis,
+        cache,
+        buffer,
+        variables=variables,
     )
     for pgbouncer in (None, True, False)
     for redis, cache, buffer in (
@@ -122,7 +126,7 @@ SETTINGS = [
         (Redis("r1"), Cache(), False),
         (Redis("r1"), Cache(), True),
     )
-    for disable_admin_ui in (True, False)
+    for variables in ((), (("DISABLE_ADMIN_UI", "true"),), (("DISABLE_ADMIN_UI", "false"),))
 ]
 
 
@@ -137,9 +141,7 @@ def test_a_fresh_file_has_the_lines_of_the_records_and_no_other(settings: Settin
 def test_an_answer_reads_back_from_its_line(settings: Settings) -> None:
     read = gateway_env.answered(gateway_env.lines_for(settings))
     assert read == {name: getattr(settings, name) for name in read}
-    assert read.keys() == {"postgres", "disable_admin_ui"} | (
-        {"redis"} if settings.redis else set()
-    )
+    assert read.keys() == {"postgres", "variables"} | ({"redis"} if settings.redis else set())
 
 
 def test_every_line_has_its_paragraph_with_a_comment_in_the_template() -> None:

@@ -1,6 +1,8 @@
 """The state file: its lines, what an earlier version wrote, and what purge reads of it."""
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -52,6 +54,13 @@ LEAST = "# Kept by hx-gateway-db(8); read by its purge.\ngateway-env /b/gateway.
 def test_what_the_first_version_wrote_is_read_and_would_be_written_again_byte_for_byte() -> None:
     assert load(FULL) == STATE
     assert dump(STATE) == FULL
+
+
+def test_the_lines_that_are_ours_as_we_wrote_them_are_known_by_a_digest() -> None:
+    state = replace(STATE, left=STATE.left.with_lines({"PG_URL": "postgresql://u:geheim@h/d"}))
+    digest = hashlib.sha256(b"00ffPG_URL=postgresql://u:geheim@h/d").hexdigest()
+    assert dump(state) == f"{FULL}line PG_URL {digest}\n"
+    assert load(dump(state)) == state
 
 
 def test_what_there_is_not_to_say_has_no_line_and_reads_as_its_default() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_a_server_is_as_old_as_its_support(version: int, level: Level, what: str
 
 def test_of_a_server_that_is_too_old_no_more_is_said() -> None:
     assert len(list(findings(POSTGRES, Facts(90500, pooled=False), NOW, LITELLMS))) == 1
+
+
+@pytest.mark.parametrize(
+    ("set_for", "statement"),
+    [
+        (3, 'ALTER ROLE "hx" IN DATABASE "hx" RESET role'),
+        (2, 'ALTER ROLE "hx" RESET role'),
+        (1, 'ALTER DATABASE "hx" RESET role'),
+        (0, "ALTER ROLE ALL RESET role"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("missing", "name"), [({"foreign_owner": "hx"}, "tables"), ({"may_create": False}, "schema")]
+)
+def test_a_login_that_acts_as_another_role_is_told_how_it_acts_as_itself(
+    set_for: int, statement: str, missing: dict[str, Any], name: str
+) -> None:
+    facts = Facts(170002, pooled=False, acts_as="worker", set_for=set_for, **missing)
+    finding = one(name, facts)
+    assert finding.level is Level.FAILED
+    assert "hx acts as the role worker (SET role)" in finding.what
+    assert finding.cure.startswith(f"as an administrator run {statement}, or give ")
 
 
 @pytest.mark.parametrize(

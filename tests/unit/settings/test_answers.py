@@ -1,24 +1,33 @@
 """Answers, and the settings that they lead to."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.settings.answers import (
+    KEYS,
     administrators,
     from_settings,
     parse_answers,
+    to_answer,
     to_settings,
     written,
 )
+from hx_gateway_db.settings.catalogue import VARIABLES
 from hx_gateway_db.settings.urls import database_url, parse_database_url
 from hx_gateway_db.settings.values import Cache, Login, Postgres, Redis, Settings
 
+# What the rows of the table say that are lines and nothing else, without an answer and with others.
+UNANSWERED = tuple((row.variable, row.default) for row in VARIABLES if row.default)
+ANSWERED = tuple((name, "false" if said == "true" else said) for name, said in UNANSWERED)
 PRESENT = Settings(
     Postgres("db1", "d", "u", "old", parameters=(("connection_limit", "5"),)),
     Redis("r1", user="ru", password="rp", tls=True),
     Cache(30),
+    variables=UNANSWERED,
 )
 
 
@@ -40,7 +49,8 @@ def test_a_line_that_is_no_answer_is_refused_with_its_place_but_not_its_value(li
 
 def test_host_and_password_are_enough() -> None:
     settings = to_settings({"PG_HOST": "db1", "PG_PASS": "p"}, None, no_password)
-    assert settings == Settings(Postgres("db1", "hx_gateway", "hx_gateway", "p"))
+    postgres = Postgres("db1", "hx_gateway", "hx_gateway", "p")
+    assert settings == Settings(postgres, variables=UNANSWERED)
 
 
 def test_a_redis_host_alone_switches_redis_on() -> None:
@@ -54,10 +64,38 @@ def test_no_answers_keep_everything_that_the_host_has() -> None:
     assert to_settings({}, PRESENT, no_password) == PRESENT
 
 
-def test_an_empty_password_keeps_the_present_one_and_an_empty_redis_user_clears_it() -> None:
-    settings = to_settings({"PG_PASS": "", "REDIS_USER": ""}, PRESENT, no_password)
-    assert settings.postgres.password == "old"
+def test_an_empty_answer_is_no_answer_whichever_it_is() -> None:
+    checked = replace(PRESENT.postgres, sslmode="verify-full", ca_file="/ca")
+    assert PRESENT.redis
+    present = replace(PRESENT, postgres=checked, redis=replace(PRESENT.redis, ca_file="/ca"))
+    for key in KEYS:
+        assert to_settings({key: ""}, present, no_password) == present, key
+
+
+def test_none_takes_away_what_can_be_without() -> None:
+    checked = replace(PRESENT.postgres, sslmode="verify-full", ca_file="/ca")
+    present = replace(PRESENT, postgres=checked)
+    given = {"PG_SSLROOTCERT": "none", "REDIS_USER": "none"}
+    settings = to_settings(given, present, no_password)
+    assert (settings.postgres.sslmode, settings.postgres.ca_file) == ("verify-full", "")
     assert settings.redis == Redis("r1", password="rp", tls=True)
+    settings = to_settings({"REDIS_USER": "none", "REDIS_PASS": "none"}, present, no_password)
+    assert settings.redis == Redis("r1", tls=True)
+    named = {"PG_PASS": "none", "PG_DB": "none", "PG_USER": "none"}
+    postgres = to_settings(named, present, no_password).postgres
+    assert (postgres.password, postgres.database, postgres.user) == ("none", "none", "none")
+
+
+def test_what_a_host_has_is_written_as_answers_that_lead_to_it() -> None:
+    assert PRESENT.redis
+    whole = replace(PRESENT, postgres=replace(PRESENT.postgres, parameters=()))
+    for present in (whole, replace(whole, redis=replace(PRESENT.redis, user="", tls=False))):
+        given = to_answer(from_settings(present))
+        other = Settings(
+            Postgres("db9", "x", "y", "z", sslmode="verify-full", ca_file="/ca"),
+            Redis("r9", user="u", password="v", tls=True, ca_file="/ca"),
+        )
+        assert to_settings(given, other, no_password) == present
 
 
 def test_redis_without_tls_keeps_no_parameters_for_tls() -> None:
@@ -98,7 +136,7 @@ def test_what_is_missing_or_wrong_is_named(answers: dict[str, str], named: str) 
 
 
 def test_settings_become_answers_that_lead_back_to_them() -> None:
-    plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), disable_admin_ui=False)
+    plain = Settings(Postgres("db1", "d", "u", "p"), Redis("r1"), variables=ANSWERED)
     assert to_settings(from_settings(plain), None, no_password) == plain
 
 
@@ -133,7 +171,7 @@ def test_an_administrator_s_login_is_no_part_of_the_settings() -> None:
         "redis": Login("default", "ra"),
     }
     settings = to_settings(given, None, no_password)
-    assert settings == Settings(Postgres("h", "hx_gateway", "hx_gateway", "p"))
+    assert settings == to_settings({"PG_HOST": "h", "PG_PASS": "p"}, None, no_password)
     assert "geheim" not in repr(administrators(given))
 
 

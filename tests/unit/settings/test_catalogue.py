@@ -1,6 +1,7 @@
 """The table of answers, and what stands elsewhere because of it."""
 
 import difflib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 WRITTEN = (
     *("debian/hx-gateway-db.config", "debian/hx-gateway-db.postinst"),
     *("debian/hx-gateway-db.postrm", "debian/hx-gateway-db.8", "docs/questions.md"),
+    "debian/hx-gateway-db-files.5",
 )
 ROWS = {answer.key: answer for answer in ANSWERS}
 
@@ -54,6 +56,13 @@ def test_the_default_folder_is_the_one_that_is_looked_for_on_a_host() -> None:
     assert ROWS["BASE"].default == str(DEFAULT_BASE)
 
 
+def test_an_answer_that_is_a_line_has_a_comment_and_both_can_stand_in_a_script() -> None:
+    for answer in ANSWERS:
+        assert re.fullmatch(r"[A-Z_]*", answer.variable)
+        assert re.fullmatch(r"[A-Za-z0-9 ,.;:/()=-]*", answer.comment)
+        assert bool(answer.variable) == bool(answer.comment)
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_follows_from_the_table_is_written(name: str, tmp_path: Path) -> None:
     for other in WRITTEN:
@@ -66,8 +75,9 @@ def test_what_follows_from_the_table_is_written(name: str, tmp_path: Path) -> No
 
 
 def test_each_answer_is_in_the_script_that_hands_it_over_and_in_both_documents() -> None:
-    _, postinst, _, manual, questions = ((PROJECT / name).read_text() for name in WRITTEN)
+    _, postinst, _, manual, questions, files = ((PROJECT / name).read_text() for name in WRITTEN)
     for answer in ANSWERS:
         assert f"\n.B {answer.key}\n" in manual
         assert f"`{answer.question} {answer.debconf_type}" in questions
+        assert not answer.variable or f"\n.B {answer.variable}\n" in files
         assert f" {answer.question} " in " ".join(postinst.replace('"', " ").split())

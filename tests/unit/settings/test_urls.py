@@ -5,12 +5,15 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 from redis.connection import parse_url
 
 from hx_gateway_db.errors import InvalidSettings
 from hx_gateway_db.settings.urls import (
     UnreadableUrl,
+    another_database,
     database_url,
+    libpq_url,
     parse_database_url,
     parse_redis_url,
     redis_url,
@@ -112,6 +115,95 @@ def test_every_user_password_and_database_comes_back_as_it_was(
     url = database_url(postgres)
     assert parse_database_url(url) == postgres
     assert set(url.removeprefix("postgresql://")) <= UNRESERVED | set(":@/%")
+
+
+@given(one_line, one_line, one_line, one_line)
+def test_libpq_reads_every_user_password_database_and_file_as_it_was(
+    user: str, password: str, database: str, name: str
+) -> None:
+    postgres = Postgres("h", database, user, password, 5433, "verify-full", f"/{name}")
+    url = libpq_url(postgres)
+    assert set(url.removeprefix("postgresql://")) <= UNRESERVED | set(":@/%?&=")
+    assert conninfo_to_dict(url) == {
+        "user": user,
+        "password": password,
+        "dbname": database,
+        "host": "h",
+        "port": "5433",
+        "sslmode": "verify-full",
+        "sslrootcert": f"/{name}",
+    }
+
+
+SYSTEM = "sslrootcert=%2Fetc%2Fssl%2Fcerts%2Fca-certificates.crt"
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", ""),
+        ("sslmode=prefer", ""),
+        ("sslmode=disable", "sslmode=disable"),
+        ("sslmode=require", "sslmode=require"),
+        # Prisma's client certificate, and a check that it makes only when it is asked to.
+        ("sslmode=require&sslcert=%2Fca.crt", "sslmode=require"),
+        ("sslmode=require&sslaccept=strict", f"sslmode=verify-full&{SYSTEM}"),
+        (
+            "sslmode=require&sslaccept=strict&sslcert=%2Fca.crt",
+            "sslmode=verify-full&sslrootcert=%2Fca.crt",
+        ),
+        # What an administrator has written in libpq's words.
+        ("sslmode=allow", "sslmode=allow"),
+        ("sslmode=verify-full", f"sslmode=verify-full&{SYSTEM}"),
+        ("sslmode=verify-full&sslrootcert=system", f"sslmode=verify-full&{SYSTEM}"),
+        ("sslmode=verify-ca&sslrootcert=%2Fr.crt", "sslmode=verify-ca&sslrootcert=%2Fr.crt"),
+        ("sslmode=nonsense", ""),
+        # What libpq refuses and asyncpg takes for settings of the server, and what it has too.
+        ("connection_limit=5&pool_timeout=9&pgbouncer=true&channel_binding=require", ""),
+        ("schema=public", ""),
+        ("schema=mine", "options=-csearch_path%3D%22mine%22"),
+        ("schema=a%20%22b%5C", "options=-csearch_path%3D%22a%5C%20%22%22b%5C%5C%22"),
+        ("options=-cwork_mem%3D1MB&schema=x", "options=-cwork_mem%3D1MB%20-csearch_path%3D%22x%22"),
+        ("schema=mine&pgbouncer=true", ""),
+    ],
+)
+def test_the_url_for_the_wrapper_is_the_same_in_libpq_s_words(query: str, wanted: str) -> None:
+    place = "postgresql://u:p%25@h:5432/d"
+    url = libpq_url(parse_database_url(f"{place}?{query}"))
+    assert url == f"{place}?{wanted}".rstrip("?")
+    assert conninfo_to_dict(url)["dbname"] == "d"
+
+
+@pytest.mark.parametrize(
+    ("url", "differs"),
+    [
+        ("postgresql://u:p@h:5432/d?sslmode=require", ""),
+        ("postgresql://reader:other@h/d", ""),
+        ("postgresql+asyncpg://u:p@H/d", ""),
+        ("postgres://u@h/d", ""),
+        ("postgresql://u:p@h/e", "names e on h:5432, another database"),
+        ("postgresql://u:p@h:5433/d", "names d on h:5433, another database"),
+        ("postgresql://u:p@[::1]/d", "names d on [::1]:5432, another database"),
+        ("postgresql://u:p@h/d?host=h2&dbname=x", "names x on h2:5432, another database"),
+        ("postgresql://u:geheim@h/d", "has another password for u"),
+        ("postgresql:///d?host=/run/postgresql", ""),
+        ("postgresql://u:p@h,h2/d", ""),
+        ("postgresql://u:p@h:port/d", ""),
+        ("postgresql://u:p@[h/d", ""),
+        ("host=h2 dbname=d", ""),
+        ("", ""),
+    ],
+)
+def test_a_url_of_somebody_else_is_compared_as_far_as_it_can_be_read(
+    url: str, differs: str
+) -> None:
+    assert another_database(url, Postgres("h", "d", "u", "p")) == differs
+
+
+def test_this_host_has_several_names() -> None:
+    assert (
+        another_database("postgresql://u:p@localhost/d", Postgres("127.0.0.1", "d", "u", "p")) == ""
+    )
 
 
 @given(one_line, one_line)

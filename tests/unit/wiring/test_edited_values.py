@@ -80,7 +80,12 @@ def test_recovering_undoes_an_interrupted_run_and_keeps_what_was_edited_since(
         (CONFIG, "rpm_limit: 60", "rpm_limit: 5", ""),
         (ENV, "LITELLM_REDIS_URL=redis://:rot@r1", "LITELLM_REDIS_URL=redis://:rot@r2", "LITELLM"),
         (ENV, "DATABASE_URL=postgresql://", "DATABASE_URL=postgres://", ""),
-        (ENV, "@db1:5432/", "@db2/", ""),
+        (
+            ENV,
+            "\nDATABASE_URL=postgresql://hx_gateway:geh%40im%20%25@db1:5432/",
+            "\nDATABASE_URL=postgresql://hx_gateway:geh%40im%20%25@db1/",
+            "",
+        ),
         (ENV, "\nREDIS_URL=redis://:rot@r1:6379/0", "\nREDIS_URL=redis://:rot@r1", ""),
         (ENV, "DISABLE_ADMIN_UI=true", "DISABLE_ADMIN_UI=no", ""),
         (ENV, "DISABLE_ADMIN_UI=true", "# on\nDISABLE_ADMIN_UI='true'\nLITELLM_SALT_KEY=s", ""),

@@ -12,7 +12,7 @@ import pytest
 
 from hx_gateway_db.cli.parser import main
 from hx_gateway_db.errors import Refused
-from hx_gateway_db.host.drop_ins import redis_user
+from hx_gateway_db.host.drop_ins import WATCH, redis_user
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS
 from hx_gateway_db.transaction import snapshot
@@ -32,6 +32,7 @@ CONFIG, ENV = f"{CONFIG_FOLDER}/config.yaml", f"{CONFIG_FOLDER}/gateway.env"
 UNIT_FOLDERS = [f"etc/systemd/system/{unit}.d" for unit in UNITS]
 DROP_INS = [f"{folder}/30-db.conf" for folder in UNIT_FOLDERS]
 CACHE_DROP_IN = f"{UNIT_FOLDERS[0]}/40-cache.conf"
+WATCH_DROP_IN = str(WATCH.path.relative_to("/"))
 REDIS_DROP_IN = str(redis_user("redis-server.service").path.relative_to("/"))
 PRESENT = (f"{STATE}/state", f"{STATE}/config.yaml.pristine", "etc/group", ENV, CONFIG, *DROP_INS)
 ANSWERS = {"PG_HOST": "db1", "PG_PASS": "geh@im %", "REDIS_HOST": "r1", "REDIS_PASS": "rot"}
@@ -90,7 +91,7 @@ def no_plan(wired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_plan")
 def test_what_is_settled_is_said_without_a_plan(wired: Path, run: Run) -> None:
     assert run("apply", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
-    assert run("apply", "--anyway", "--brief", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
+    assert run("apply", "--anyway", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
     assert run("apply", **dict(reversed(ANSWERS.items())))[0] == 0
 
 
@@ -111,6 +112,7 @@ def test_a_plan_reads_no_file_that_the_digest_lacks(
     wired: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgetful_redis(wired)
+    (wired / WATCH_DROP_IN).parent.mkdir()
     taken: set[PurePosixPath] = set()
     take_in = snapshot.take_in
 
@@ -122,7 +124,7 @@ def test_a_plan_reads_no_file_that_the_digest_lacks(
     host, moved_from, settings = desired(wired, ANSWERS)
     plan_apply(settings, host, moved_from)
     assert taken == set(host.files)
-    assert len(taken) == 9
+    assert len(taken) == 10
 
 
 def add_a_byte(path: Path) -> None:
@@ -310,8 +312,8 @@ def test_what_another_run_holds_the_lock_for_is_waited_for_and_then_refused(
     with lock(wired, "rollback"), pytest.raises(Refused, match="hx-gateway-db rollback"):
         is_settled(wired, ANSWERS)
     with lock(wired, "rollback"):
-        status, out, _ = run("apply", "--brief", **ANSWERS)
-    assert status == 3 and out.startswith("refused - hx-gateway-db rollback")
+        status, _, said = run("apply", **ANSWERS)
+    assert status == 3 and said.startswith("hx-gateway-db: hx-gateway-db rollback")
 
 
 def test_the_record_is_roots_alone_and_has_no_password(wired: Path) -> None:
@@ -319,7 +321,7 @@ def test_the_record_is_roots_alone_and_has_no_password(wired: Path) -> None:
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
     digest, *paths = record.read_text().splitlines()
     assert len(digest) == 64 and int(digest, 16)
-    assert {path.removeprefix("/") for path in paths} == {*PRESENT, CACHE_DROP_IN}
+    assert {path.removeprefix("/") for path in paths} == {*PRESENT, CACHE_DROP_IN, WATCH_DROP_IN}
 
 
 def test_an_administrator_s_login_is_in_no_digest(wired: Path, run: Run) -> None:
@@ -408,6 +410,7 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
         *COMMAND_LINE,
         *("cli.commands", "errors", "findings", "redaction", "layout"),
         *("settings", "settings.answers", "settings.catalogue", "settings.values"),
+        *("settings.kinds", "settings.variables"),
         *("wiring", "wiring.settled", "wiring.interruption"),
         *("transaction", "transaction.lock", "transaction.folders"),
         *("transaction.foreign_file", "transaction.snapshot"),

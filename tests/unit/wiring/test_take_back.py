@@ -36,6 +36,16 @@ def test_gateway_env_gets_its_old_password_back_and_keeps_the_new_line() -> None
     assert taken_back(ENV, before, after, now) == before + "LITELLM_SALT_KEY=s\n"
 
 
+def test_a_pg_url_that_was_written_meanwhile_stays_and_ours_goes() -> None:
+    before = "DATABASE_URL=postgresql://u:old@h:5432/d\n"
+    after = before.replace("old", "new") + "PG_URL=postgresql://u:new@h:5432/d\n"
+    theirs = after.replace("PG_URL=postgresql://u", "PG_URL=postgresql://mine")
+    assert taken_back(ENV, before, after, after + "# a note\n") == before + "# a note\n"
+    assert taken_back(ENV, before, after, theirs) == theirs.replace(
+        "new@h:5432/d\nPG", "old@h:5432/d\nPG"
+    )
+
+
 def test_of_a_gateway_env_that_was_not_there_only_the_new_line_stays() -> None:
     after = "DATABASE_URL=postgresql://u:new@h:5432/d\nDISABLE_ADMIN_UI=true\n"
     left = taken_back(ENV, None, after, after + "LITELLM_SALT_KEY=s\n")

@@ -29,7 +29,7 @@ def test_a_prepared_client_is_named_to_litellm_alone(root: Path) -> None:
     assert edits[0].change.path == DATABASE[LITELLM_UNIT].path
     assert 'Environment="PATH=/venv/bin:/usr/bin"\n' in first
     assert first.startswith("[Service]\n") and "\nEnvironmentFile=" in first
-    assert [text.count('Environment="') for text in (first, *others)] == [2, 0, 0]
+    assert [text.count('Environment="') for text in (first, *others)] == [2, 0, 0, 0]
 
 
 def test_another_preparation_takes_the_place_of_the_one_before(root: Path) -> None:

@@ -16,6 +16,7 @@ from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.gateway.readiness import Patience, Readiness
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
 from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.systemd.units import ServiceFailed, Unit
 from hx_gateway_db.wiring.outside import Outside
 from tests.unit.tree import snapshot
@@ -50,6 +51,8 @@ class World:
     litellm: Simulated = field(default_factory=lambda: Simulated(LITELLM_UNIT))
     wrapper: Simulated = field(default_factory=lambda: Simulated(WRAPPER_UNIT))
     forbidden: tuple[str, ...] = ()
+    dpkg: bool = False
+    units: dict[str, Loaded] = field(default_factory=dict)
     obstacles: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     gone: str = ""
@@ -125,11 +128,30 @@ class World:
         simulated.ends_at = self.now + LATE if fault == ENDS_LATE else float("inf")
         return self.unit(name)
 
+    def start(self, name: str) -> None:
+        self.log.append(f"start {name}")
+
+    def stop(self, *names: str) -> None:
+        self.log.append(f"stop {' '.join(names)}")
+
     def policy_forbids(self, name: str) -> bool:
         return name in self.forbidden
 
     def started_since(self, name: str, moment: float) -> bool:
         return False
+
+    def loaded(self, name: str) -> Loaded:
+        """As a test has it; else one that reads what is there, and runs with that."""
+        if name in self.units:
+            return self.units[name]
+        simulated = self._simulated(name)
+        shown = {"LoadState": simulated.load, "ActiveState": simulated.active}
+        folder = self.root / f"etc/systemd/system/{name}.d"
+        paths = sorted(f"/{path.relative_to(self.root)}" for path in folder.glob("*.conf"))
+        return Loaded(name, shown | {"DropInPaths": " ".join(paths)})
+
+    def for_dpkg(self) -> bool:
+        return self.dpkg
 
     def journal(self, name: str) -> str:
         return f"{name} fails on purpose"
