@@ -14,6 +14,7 @@ from hx_gateway_db.findings import Finding, to_run
 from hx_gateway_db.redaction import said
 from hx_gateway_db.redis.administration import local_server
 from hx_gateway_db.redis.place import about, place, user_name
+from hx_gateway_db.redis.rule import COMMANDS, NAMESPACE
 from hx_gateway_db.settings.values import Redis
 
 _ASKED = 128
@@ -63,8 +64,17 @@ def _finding(redis: Redis, denied: list[tuple[str, str]]) -> Finding:
     more = f" and {len(denied) - 1} more" if denied[1:] else ""
     what = f"{place(redis)} has refused the {kind} {shown}{more} to {user}"
     why = "its rule does not cover what LiteLLM does"
-    grants = [_GRANTS[of] + it for of, it in denied if _PLAIN.fullmatch(it)]
-    if not grants:
-        return subject.warning(what, why, "look at 'redis-cli ACL LOG', and extend its rule")
+    # Who has broken into the gateway asks for more than LiteLLM does, and is not to be given it.
+    grants = [_GRANTS[of] + it for of, it in denied if _of_litellm(of, it)]
+    if len(grants) < len(denied):
+        cure = "if it is LiteLLM that needs it, extend its rule, and run 'redis-cli ACL LOG RESET'"
+        return subject.warning(what, why, cure)
     granting = to_run("redis-cli", "ACL", "SETUSER", user, *grants[:5])
     return subject.warning(what, why, f"{granting}, then 'redis-cli ACL LOG RESET'")
+
+
+def _of_litellm(kind: str, name: str) -> bool:
+    """Whether it is plainly LiteLLM's: a command of our rule, a key or a channel of its name."""
+    if kind == "command":
+        return name in COMMANDS
+    return name.startswith(NAMESPACE) and _PLAIN.fullmatch(name) is not None

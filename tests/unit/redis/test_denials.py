@@ -40,8 +40,8 @@ def test_nothing_refused_is_well() -> None:
 @pytest.mark.parametrize(
     ("reason", "name", "grant"),
     [
-        ("command", "client|setinfo", "+client|setinfo"),
-        ("key", "spend:key:abc", "~spend:key:abc"),
+        ("command", "zadd", "+zadd"),
+        ("key", "litellm_other:abc", "~litellm_other:abc"),
         ("channel", "litellm_proxy.config_change", "&litellm_proxy.config_change"),
     ],
 )
@@ -52,8 +52,21 @@ def test_what_was_refused_is_named_with_the_grant(reason: str, name: str, grant:
     assert "then 'redis-cli ACL LOG RESET'" in sentence
 
 
-def test_a_name_that_is_more_than_one_is_no_part_of_a_command() -> None:
-    ((level, sentence),) = asked(entry(reason="key", object="x'; touch /tmp/y; '"))
+@pytest.mark.parametrize(
+    ("reason", "name"),
+    [
+        ("key", "litellm'; touch /tmp/y; '"),
+        ("key", "payroll:secret"),
+        ("key", "litellm:*"),
+        ("command", "flushall"),
+        ("command", "config|set"),
+        ("channel", "payroll"),
+    ],
+)
+def test_what_an_intruder_in_the_gateway_asks_for_is_no_part_of_a_cure(
+    reason: str, name: str
+) -> None:
+    ((level, sentence),) = asked(entry(reason=reason, object=name))
     assert level is Level.WARNING and "SETUSER" not in sentence
 
 
