@@ -10,7 +10,7 @@ from hx_gateway_db.host.drop_ins import CACHE, DATABASE, DropIn, on_host
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.redaction import said
-from hx_gateway_db.systemd import environment_files
+from hx_gateway_db.systemd import environment_files, unit_variables
 
 NAME = "gateway.wiring"
 _APPLY = "'hx-gateway-db apply'"
@@ -82,9 +82,21 @@ def _gateway_env(host: Host) -> Iterator[Finding]:
         yield about.failed(f"REDIS_URL is not in {path} any more", why, cure)
         return
     postgres = host.settings.postgres if host.settings else None
-    needed = [line.key for line in gateway_env.DERIVED if line.needed(postgres, host.redis_use)]
-    for key in (*needed, "DISABLE_ADMIN_UI"):
-        if key in dict(host.left.digests) and key not in lines:
+    left = dict(host.left.digests)
+    ours = [line.key for line in gateway_env.SAID if line.answer.key in left]
+    ours += [
+        line.key
+        for line in gateway_env.DERIVED
+        if line.key in left and line.needed(postgres, host.redis_use)
+    ]
+    ours += [
+        line.key
+        for line in gateway_env.OFFERED
+        if line.key in dict(host.left.lines)
+        and not unit_variables.sets(host.layout.root, line.unit, line.key, (path,))
+    ]
+    for key in ours:
+        if key not in lines:
             yield about.warning(f"{key} is not in {path} any more", cure=APPLY)
 
 

@@ -178,12 +178,25 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
         "LITELLM_REDIS_URL is not in",
         ["litellm", "wrapper"],
     ),
+    "PG_URL gone": (
+        edited(ENV, "PG_URL=", "# PG_URL="),
+        "PG_URL is not in",
+        ["litellm", "wrapper"],
+    ),
     "DISABLE_ADMIN_UI gone": (
         edited(ENV, "DISABLE_ADMIN_UI=true\n", ""),
         "DISABLE_ADMIN_UI is not in",
         ["litellm", "wrapper"],
     ),
 }
+
+
+def test_a_pg_url_that_was_moved_to_the_wrapper_s_unit_is_not_missed(world: World) -> None:
+    edit(world.root / ENV, ("PG_URL=", "# PG_URL="))
+    (world.root / "etc/systemd/system" / WRAPPER_UNIT).write_text(
+        "[Service]\nEnvironment=PG_URL=postgresql://mine/d\n"
+    )
+    assert not any("PG_URL" in finding.what for finding in differences(world))
 
 
 @pytest.mark.parametrize("name", DAMAGE)
