@@ -17,6 +17,8 @@ from hx_gateway_db.checks import (
     master_key,
     overrides,
     ports,
+    redis_client,
+    stealing,
 )
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
@@ -137,20 +139,6 @@ def _keys(ground: _Ground) -> Iterator[Finding]:
     variables = {**unit_variables(host), **present}
     path = str(host.layout.config_yaml)
     yield master_key.finding(path, ground.config, variables, litellm_version.of_gateway())
-    if host.state is not None or host.settings is not None:
-        return
-    env = str(host.layout.gateway_env)
-    about = Subject("gateway.salt-key", env)
-    if variables.get("LITELLM_SALT_KEY"):
-        yield about.ok(f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
-        return
-    what = f"{LITELLM_UNIT} has no LITELLM_SALT_KEY"
-    why = (
-        "LiteLLM then encrypts with the master key what it stores, which can't be changed later"
-        " without losing that"
-    )
-    cure = f"put a line 'LITELLM_SALT_KEY=' with a random text into {env} before the first apply"
-    yield about.warning(what, why, cure)
 
 
 def unit_variables(host: Host) -> dict[str, str]:
@@ -227,6 +215,14 @@ def _configuration(ground: _Ground) -> Iterator[Finding]:
         yield found
 
 
+def _litellm(ground: _Ground) -> Iterator[Finding]:
+    return stealing.findings(ground.host.layout)
+
+
+def _redis_client(ground: _Ground) -> Iterator[Finding]:
+    return redis_client.findings(ground.host, ground.settings)
+
+
 def _service_users(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     for unit in UNITS:
@@ -280,4 +276,6 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.ports": _ports,
     "gateway.space": _space,
     "gateway.service-user": _service_users,
+    stealing.NAME: _litellm,
+    redis_client.TIMEOUTS: _redis_client,
 }

@@ -99,8 +99,7 @@ def _secrets(options: Namespace) -> Iterable[str]:
     given: dict[str, str] = getattr(options, "given", {})
     yield from (given[key] for key in PASSWORD_KEYS if key in given)
     with suppress(Exception):
-        settings = read_host(options.root).settings
-        yield from settings.secrets if settings else ()
+        yield from read_host(options.root).secrets
 
 
 def _apply(options: Namespace, terminal: Terminal) -> int:
@@ -179,6 +178,7 @@ def _recover(options: Namespace, terminal: Terminal) -> int:
 
 
 def _plan(options: Namespace, terminal: Terminal) -> int:
+    from hx_gateway_db.wiring import salt
     from hx_gateway_db.wiring.apply import desired
     from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
@@ -195,15 +195,16 @@ def _plan(options: Namespace, terminal: Terminal) -> int:
         screen.write(sys.stdout, template_lines(settings, host.layout, litellm), exact=True)
         return 0
     plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
+    notes = [*plan.notes, *filter(None, (salt.note(host, given),))]
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
-        report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
+        report = {"files": files, "restart": plan.restart, "notes": notes, "diff": plan.diff()}
         _print_json({"schema": SCHEMA, **report})
         return 0
     screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
         _print(f"restart {unit}")
-    for note in plan.notes:
+    for note in notes:
         _print(note)
     if plan.empty:
         _print(NOTHING_TO_CHANGE)

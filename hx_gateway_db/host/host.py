@@ -130,6 +130,16 @@ class Host:
         return from_host(self.settings, local) if self.settings else dict(self.readable)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The passwords and the key that gateway.env has, for redaction."""
+        passwords = self.settings.secrets if self.settings else ()
+        text = ""
+        with suppress(Refused):
+            text = self.text(self.layout.gateway_env) or ""
+        salt = environment_files.values(text).get(gateway_env.SALT, "")
+        return (*passwords, salt) if salt else passwords
+
+    @property
     def values(self) -> dict[str, str]:
         """Today's values of what we keep track of, for `left`."""
         if self.layout.gateway_env in self.distrusted:
@@ -178,7 +188,7 @@ class Host:
 
     def text(self, path: PurePosixPath) -> str | None:
         """A file as UTF-8 text. Raises Refused when it is not."""
-        image = self.files[path]
+        image = self.files.get(path)
         try:
             return None if image is None else image.content.decode()
         except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.authentication import LoginFailed
-from hx_gateway_db.postgres.facts import Facts, Pool, findings
+from hx_gateway_db.postgres.facts import OLDEST, Facts, Pool, findings
 from hx_gateway_db.postgres.login import Connection, explained, login
 from hx_gateway_db.postgres.questions import ask
 from hx_gateway_db.postgres.reach import Reached, reach
@@ -36,10 +36,14 @@ class NotUsable(Refused):
 
 @dataclass(frozen=True)
 class PostgresInspection:
-    """What was found, in the order it was looked at, and whether a PgBouncer stands in front."""
+    """What was found, in the order it was looked at, and whether a PgBouncer stands in front.
+
+    `fresh`: LiteLLM has no tables there yet; None if it could not be asked.
+    """
 
     findings: tuple[Finding, ...]
     pooled: bool
+    fresh: bool | None = None
 
 
 def inspect_postgres(
@@ -62,7 +66,8 @@ def inspect_postgres(
     if facts is None:
         return PostgresInspection(tuple(found), pooled=False)
     found += findings(postgres, facts, datetime.now(UTC), pool, litellm)
-    return PostgresInspection(tuple(found), facts.pooled)
+    fresh = facts.tables == 0 if facts.version >= OLDEST else None
+    return PostgresInspection(tuple(found), facts.pooled, fresh)
 
 
 def missing_tables(postgres: Postgres) -> list[str]:

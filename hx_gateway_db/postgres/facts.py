@@ -304,6 +304,8 @@ def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:
         what = f"{what} has room for {room} connections of LiteLLM"
         each = max(1, room // gateways // pool.workers)
         cure = f"{cure}, or set general_settings.database_connection_pool_limit to {each}"
+        if room < gateways * pool.workers and pool.workers > 1:
+            cure = f"{cure} and --num_workers to {max(1, room // gateways)}"
         return _about(postgres, "connections").warning(what, why, cure)
     what = f"there is room for {room} connections of LiteLLM; {why}"
     return _about(postgres, "connections").ok(what)

@@ -220,6 +220,11 @@ def administrators(given: Mapping[str, str]) -> dict[str, Login]:
     return logins
 
 
+def salt_wanted(given: Mapping[str, str]) -> bool:
+    """Whether a LITELLM_SALT_KEY may be made. Raises InvalidSettings."""
+    return boolean(given, "SALT", default=True)
+
+
 def from_settings(settings: Settings) -> dict[str, str]:
     """The answers that would lead to `settings`, passwords among them."""
     postgres = settings.postgres

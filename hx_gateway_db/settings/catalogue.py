@@ -278,6 +278,13 @@ ANSWERS = (
         default="false",
     ),
     Answer(
+        "SALT",
+        "true or false: whether a LITELLM_SALT_KEY is made for a database that is new to LiteLLM",
+        Kind.BOOLEAN,
+        "low",
+        default="true",
+    ),
+    Answer(
         "BASE",
         "the gateway's folder",
         Kind.FOLDER,

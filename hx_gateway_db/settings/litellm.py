@@ -66,6 +66,10 @@ class LiteLLM:
         """Whether it is known to be one with this change."""
         return self.version >= change.since
 
+    def lacks(self, change: Change) -> bool:
+        """Whether it is known to be one without it."""
+        return bool(self.version) and self.version < change.since
+
     def __str__(self) -> str:
         return f"LiteLLM {shown(self.version)}" if self.version else "LiteLLM"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from hx_gateway_db.checks import stealing
 from hx_gateway_db.checks.differences import NAME, compare
 from hx_gateway_db.checks.files_left import edits
 from hx_gateway_db.checks.preflight import require
@@ -14,12 +15,13 @@ from hx_gateway_db.errors import CheckFailed, InvalidSettings, Refused
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import gateway_env
 from hx_gateway_db.host.host import Host, read_host
-from hx_gateway_db.layout import Layout
+from hx_gateway_db.layout import LITELLM_UNIT, Layout
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import administrators, database_choice, to_settings
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.transaction.folders import same
 from hx_gateway_db.transaction.lock import lock
+from hx_gateway_db.wiring import salt
 from hx_gateway_db.wiring.carry_out import new_run
 from hx_gateway_db.wiring.made import Memory
 from hx_gateway_db.wiring.outside import REAL, Outside
@@ -63,6 +65,9 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         if database_choice(given) == "later":
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
+        stealing.refuse(host.layout)
+        if moved_from is None and outside.live(root):
+            host = salt.restored(host, progress)
         base = PurePosixPath(given.get("BASE") or settings.base)
         if base != settings.base:
             progress.say(f"{base} is {settings.base} by another name, and that name stays.")
@@ -102,12 +107,23 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             if online:
                 progress.say("Checking servers, files and the gateway's own host.")
                 inspection = outside.inspect(host, settings, editable(host), prepared)
-                _weigh(_with(refused, inspection.findings), request, progress)
+                told = salt.look(host, inspection.fresh, given, moved_from)
+                _weigh((*_with(refused, inspection.findings), told), request, progress)
                 settings = inspection.known(settings)
                 plan = plan.with_settings(settings)
             if plan.empty:
                 return NOTHING_TO_CHANGE
-            new_run(host, plan, settings, progress, outside, request.anyway).carry_out()
+            before = host
+            if online:
+                host = salt.with_salt(host, bool(inspection.fresh), given, progress, moved_from)
+                plan = plan.with_made(made, host)
+            run = new_run(host, plan, settings, progress, outside, request.anyway)
+            try:
+                run.carry_out()
+            except BaseException:
+                if host is not before:
+                    salt.after_undo(before, host, run.has_served(LITELLM_UNIT), progress)
+                raise
         finally:
             tidy(root, progress)
         for note in plan.notes:
@@ -129,6 +145,7 @@ def make_on_servers(
     with lock(root, "provision"):
         undo_interrupted(root, progress, outside)
         host, _, settings = desired(root, given)
+        stealing.refuse(host.layout)
         require(provision(settings, given, host, progress, Memory(host).keep)[1])
 
 
@@ -149,7 +166,8 @@ def check(root: Path, given: Mapping[str, str]) -> tuple[Finding, ...]:
         files = editable(host)
     except Refused as refusal:
         files = editable(host, refusal)
-    found = REAL.inspect(host, settings, files, None).findings
+    inspection = REAL.inspect(host, settings, files, None)
+    found = (*inspection.findings, salt.look(host, inspection.fresh, given, moved_from))
     wired = moved_from or host
     # What overrides is among the former.
     known = {finding.name for finding in found} - {NAME}

@@ -67,6 +67,10 @@ class Run:
                 root, units = self.host.layout.root, self.outside.units
                 follow(root, self.plan.changes.files, units, self.progress)
 
+    def has_served(self, name: str) -> bool:
+        """Whether a unit has answered with the files of this run."""
+        return any(unit.name == name for unit in self.up)
+
     def _change(self, transaction: Transaction) -> None:
         transaction.write()
         self.written = True
@@ -171,8 +175,7 @@ class Run:
             return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        before = self.host.settings.secrets if self.host.settings else ()
-        return (*before, *(self.settings.secrets if self.settings else ()))
+        return (*self.host.secrets, *(self.settings.secrets if self.settings else ()))
 
 
 def new_run(

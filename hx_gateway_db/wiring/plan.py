@@ -185,6 +185,7 @@ class _Draft:
             redis_user=ours.redis_user,
             redis_unit=ours.redis_unit,
             transaction_buffer=settings.transaction_buffer,
+            salt_sha256=previous.salt_sha256 if previous else "",
             left=left.with_lines(env.offered),
         )
         gone = _emptied(changed)

@@ -37,7 +37,7 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        *("each", "_reset(postgres, facts)"),
+        *("each", "max(1, room // gateways)", "_reset(postgres, facts)"),
     },
     "prisma.check": {"short"},
     "redis.sentences": {"answers", "its_address", "no_password"},
@@ -49,6 +49,12 @@ KNOWN = {
     "checks.wrapper_dependencies": {"name", "tables.name", "at"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
     "checks.units": {"short", "read_log", "unit.name"},
+    "wiring.salt": {"env", "anew"},
+    # A name that is letters, digits and underscores and no more.
+    "checks.migrations": {"name"},
+    "checks.growth": {"also", "key", "example"},
+    "checks.redis_client": {"addition"},
+    "redis.denials": {"granting"},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import hx_gateway_db
 from hx_gateway_db.checks.verify import Row
-from hx_gateway_db.cli import commands, screen
+from hx_gateway_db.cli import commands, screen, terminal
 from hx_gateway_db.cli.parser import main
 from hx_gateway_db.cli.table import row_lines
 from hx_gateway_db.cli.watch import _frame

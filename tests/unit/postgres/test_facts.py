@@ -99,6 +99,8 @@ def test_the_pool_is_what_litellm_makes_of_it_and_not_what_the_url_says() -> Non
     several = one("connections", facts, pool=Pool(10, workers=4))
     assert "2 gateways with 4 workers and a pool of 10 each may open 80" in several.why
     assert several.cure.endswith("database_connection_pool_limit to 2")
+    crowded = one("connections", facts, pool=Pool(10, workers=16))
+    assert crowded.cure.endswith("database_connection_pool_limit to 1 and --num_workers to 10")
 
 
 def test_a_mode_in_libpq_s_words_is_no_check_of_a_certificate() -> None:
