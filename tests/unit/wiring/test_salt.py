@@ -159,12 +159,12 @@ def test_two_different_ones_are_not_thrown_together(root: Path) -> None:
 
 
 def _plan(root: Path, base: str) -> str:
-    from hx_gateway_db.settings.litellm import UNKNOWN
+    from hx_gateway_db.settings.litellm import LiteLLM
     from hx_gateway_db.wiring.apply import desired
     from hx_gateway_db.wiring.plan import plan_apply
 
     host, moved_from, settings = desired(root, {"BASE": base})
-    return plan_apply(settings, host, moved_from, UNKNOWN).diff()
+    return plan_apply(settings, host, moved_from, LiteLLM).diff()
 
 
 def found(root: Path, fresh: bool | None = False, **answers: str) -> tuple[Level, str]:
