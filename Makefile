@@ -1,7 +1,7 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test story faults bench install demo pictures tables packages root
+.PHONY: help deb debianize check test story faults bench install repository demo pictures tables packages root
 
 # Root builds, runs and installs nothing that somebody else can change meanwhile, and writes
 # nothing where somebody else may have put a link.
@@ -34,10 +34,10 @@ else
 
 deb: $(DEB) ## Build the package, binary and source, into build/
 
-# In a copy, so that the checkout stays as it is.
+# In a copy, so that the checkout stays as it is. build/repository has what was published before.
 $(DEB): $(shell find $(SOURCES) ! -path '*/__pycache__*')
 	@dpkg-checkbuilddeps || { echo "'sudo apt-get build-dep .' installs what the build needs."; exit 1; }
-	rm -rf build
+	rm -rf build/source build/hx-gateway-db_*
 	mkdir -p build/source
 	cp -a $(SOURCES) build/source
 	cd build/source && dpkg-buildpackage --build=full --unsigned-source --unsigned-changes
@@ -82,6 +82,11 @@ install: root ## Build, and install here with PostgreSQL and Redis beside it (as
 	apt-get build-dep --yes ./
 	$(MAKE) deb
 	debian/make-install $(DEB)
+
+repository: ## Build a signed apt repository into build/ (KEY=FINGERPRINT URL=https://...)
+	$(MAKE) deb
+	/usr/bin/python3 -m repository publish build/repository $(DEB) \
+	    --keys "$${KEY:-}" --url "$${URL:-}"
 
 demo: NEEDED = tests/machine/packages.txt
 demo: root packages ## Show the whole story in a throwaway machine (as root; minutes the first time)

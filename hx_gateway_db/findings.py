@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 
@@ -30,6 +30,7 @@ class Finding:
 
     `name` is stable, for scripts; `what` is a clause that says where as well; `why` says what it
     would lead to; `cure` is one imperative clause, if possible one command. None ends in a period.
+    `answers` are the keys of those that it is about.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Finding:
     why: str = ""
     cure: str = ""
     by: Cure = Cure.BY_HAND
+    answers: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -47,13 +49,51 @@ class Finding:
         cure = f": {self.cure}" if self.cure else ""
         return f"{self.what}{why}{cure}."
 
+    def as_json(self) -> dict[str, object]:
+        """As `--json` shows it; scripts rely on these names."""
+        return asdict(self) | {"level": self.level.value, "by": self.by.value}
+
+
+# The answers that each check is about, those that its cure says to look at.
+ABOUT = {
+    "postgres.name": ("PG_HOST",),
+    "postgres.port": ("PG_HOST", "PG_PORT"),
+    "postgres.tls": ("PG_SSLMODE", "PG_SSLROOTCERT"),
+    "postgres.ca_file": ("PG_SSLROOTCERT",),
+    "postgres.login": ("PG_USER", "PG_PASS"),
+    "postgres.database": ("PG_DB",),
+    "postgres.database_name": ("PG_DB",),
+    "postgres.version": ("PG_HOST",),
+    "postgres.pooler": ("PG_BOUNCER",),
+    "postgres.encoding": ("PG_DB",),
+    "postgres.writable": ("PG_HOST",),
+    "postgres.schema": ("PG_DB", "PG_USER"),
+    "postgres.tables": ("PG_DB", "PG_USER"),
+    "redis.name": ("REDIS_HOST",),
+    "redis.port": ("REDIS_HOST", "REDIS_PORT"),
+    "redis.process": ("REDIS_HOST", "REDIS_PORT"),
+    "redis.server": ("REDIS_HOST", "REDIS_PORT"),
+    "redis.role": ("REDIS_HOST", "REDIS_PORT"),
+    "redis.version": ("REDIS_HOST",),
+    "redis.tls": ("REDIS_TLS", "REDIS_CACERT"),
+    "redis.login": ("REDIS_USER", "REDIS_PASS"),
+    "redis.permissions": ("REDIS_USER",),
+    "redis.database": ("REDIS_DB",),
+    "gateway.config": ("BASE",),
+    "files.edit": ("BASE",),
+}
+
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: the name of the check, and where. It is the only maker of findings."""
+    """What is looked at: the name of the check, and where. It is the only maker of findings.
+
+    `answers` are those that it is about, where ABOUT does not tell.
+    """
 
     name: str
     where: str
+    answers: tuple[str, ...] = ()
 
     def ok(self, what: str, why: str = "") -> Finding:
         """All is well there."""
@@ -75,7 +115,8 @@ class Subject:
         self, level: Level, what: str, why: str = "", cure: str = "", by: Cure = Cure.BY_HAND
     ) -> Finding:
         """A finding whose level is known only now."""
-        return Finding(self.name, level, self.where, what, why, cure, by)
+        answers = self.answers or ABOUT.get(self.name, ())
+        return Finding(self.name, level, self.where, what, why, cure, by, answers)
 
 
 @dataclass(frozen=True)

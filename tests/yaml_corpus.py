@@ -244,6 +244,30 @@ REFUSALS: dict[str, tuple[str, int | None]] = {
 }
 """Texts that are refused: a part of the reason (or one of several), and the line."""
 
+CURED = {
+    "general_settings:\n  a: 1\nb: 2\n'general_settings':\n  a: 2\n": "b: 2\n'general_settings':\n"
+    "  a: 2\n",
+    "a: &x {b: 1}\ngeneral_settings: *x\n": "a: &x {b: 1}\ngeneral_settings: {b: 1}\n",
+    "general_settings: &x\n  a: 1\nb: *x\n": "general_settings: &x\n  a: 1\nb: {a: 1}\n",
+    "general_settings: &x\n  a: 1\nb:\n  <<: *x\n": "general_settings: &x\n  a: 1\nb:\n  a: 1\n",
+    "a: &x general_settings\n*x : {}\n": "a: &x general_settings\ngeneral_settings: {}\n",
+    "general_settings: text\n": "a: text\n",
+    "general_settings: [a]\n": "general_settings: {a: 1}\n",
+    "general_settings:\n  disable_spend_logs:\n    a: 1\n": "general_settings:\n",
+    "- a\n": "general_settings:\n  a: 1\n",
+    "text\n": "",
+    "a: 1\n---\nb: 1\n": "a: 1\nb: 1\n",
+    "a: *x\n": "a: 1\n",
+    "a: &x 1\nb: &x 2\n": "a: &x 1\nb: &y 2\n",
+    "a: &x [*x]\n": "a: &x []\n",
+    "a: 1\nb: !unknown 1\n": "a: 1\nb: 1\n",
+    "a: 1\nb:\t1\n": "a: 1\nb: 1\n",
+    "a: {b: x?y}\n": "a: {b: 'x?y'}\n",
+    "a: >#\n": "a: > #\n",
+    "# c\n\ufeffa: 1\n": "# c\na: 1\n",
+}
+"""What becomes of such a text when its cure is followed."""
+
 
 def reads(text: bytes) -> Any:
     """What LiteLLM reads: it opens the file in text mode and calls the pure `safe_load`."""

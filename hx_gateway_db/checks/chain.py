@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.gateway.proof import find_master_key
+from hx_gateway_db.host.gateway_env import SALT
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import UNITS
 from hx_gateway_db.redaction import beginning, printable, redact, said, without_secrets
@@ -38,10 +39,10 @@ class Chain:
     @property
     def secrets(self) -> list[str]:
         """The gateway's passwords and keys, for redaction."""
-        settings = self.host.settings
-        keys = (self.master, *(self.wrapper.get(name) for name in _WRAPPER_KEYS))
+        theirs = (self.wrapper.get(name) for name in _WRAPPER_KEYS)
         own = password_in(self.wrapper.get("PG_URL", ""))
-        return [*(settings.secrets if settings else ()), *(key for key in (*keys, own) if key)]
+        keys = (self.master, self.litellm.get(SALT), *theirs, own)
+        return [*self.host.secrets, *(key for key in keys if key)]
 
     def cleaned(self, finding: Finding) -> Finding:
         """`finding` without secrets and control characters, its texts cut."""

@@ -10,10 +10,19 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db import in_thread
-from hx_gateway_db.checks import configuration, overrides, ports
+from hx_gateway_db.checks import (
+    configuration,
+    copies,
+    generation,
+    master_key,
+    overrides,
+    ports,
+    redis_client,
+    stealing,
+)
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.findings import Finding, Subject, to_run
-from hx_gateway_db.host import config_yaml, packages
+from hx_gateway_db.host import litellm_version, packages
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import (
     GATEWAY_GROUP,
@@ -31,7 +40,6 @@ from hx_gateway_db.yaml_edit.edit import YamlRefusal
 # For everything but config.yaml, which is written beside itself and kept as it was.
 _SPACE = 1024 * 1024
 _COPIES = 4
-_INSECURE_MASTER_KEY = "sk-1234"
 _DIVERT = ("dpkg-divert", "--local", "--no-rename", "--add")
 
 
@@ -90,7 +98,7 @@ def _ca_files(ground: _Ground) -> Iterator[Finding]:
 
 
 def _ca_file(host: Host, answer: str, path: str, whose: str) -> Finding:
-    about = Subject("gateway.ca-file", path)
+    about = Subject("gateway.ca-file", path, (answer,))
     sandbox = _sandbox(host)
     if certificate_file.readable_in(sandbox, path):
         return about.ok(f"{path} can be read by {LITELLM_UNIT}")
@@ -111,6 +119,15 @@ def _overrides(ground: _Ground) -> Iterator[Finding]:
     return overrides.findings(ground.host, ground.settings)
 
 
+def _generated(ground: _Ground) -> Iterator[Finding]:
+    return generation.findings(ground.host, ground.settings)
+
+
+def _copies(ground: _Ground) -> Iterator[Finding]:
+    known = map(units.loaded, UNITS if units.available() else ())
+    return copies.findings(ground.host, ground.settings, list(known))
+
+
 def _ports(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     return ports.findings()
@@ -119,35 +136,12 @@ def _ports(ground: _Ground) -> Iterator[Finding]:
 def _keys(ground: _Ground) -> Iterator[Finding]:
     host = ground.host
     present = environment_files.values(host.text(host.layout.gateway_env) or "")
-    variables = {**_unit_variables(host), **present}
-    key = config_yaml.master_key(ground.config, variables)
+    variables = {**unit_variables(host), **present}
     path = str(host.layout.config_yaml)
-    about = Subject("gateway.master-key", path)
-    if key in (None, "", _INSECURE_MASTER_KEY):
-        state = f"the published {_INSECURE_MASTER_KEY} as" if key else "no"
-        what = f"LiteLLM has {state} master key"
-        why = "newer versions of LiteLLM refuse to start with that"
-        cure = f"set general_settings.master_key in {path}"
-        yield about.warning(what, why, cure)
-    else:
-        yield about.ok("LiteLLM has a master key")
-    if host.state is not None or host.settings is not None:
-        return
-    env = str(host.layout.gateway_env)
-    about = Subject("gateway.salt-key", env)
-    if variables.get("LITELLM_SALT_KEY"):
-        yield about.ok(f"{LITELLM_UNIT} has a LITELLM_SALT_KEY")
-        return
-    what = f"{LITELLM_UNIT} has no LITELLM_SALT_KEY"
-    why = (
-        "LiteLLM then encrypts with the master key what it stores, which can't be changed later"
-        " without losing that"
-    )
-    cure = f"put a line 'LITELLM_SALT_KEY=' with a random text into {env} before the first apply"
-    yield about.warning(what, why, cure)
+    yield master_key.finding(path, ground.config, variables, litellm_version.of_gateway())
 
 
-def _unit_variables(host: Host) -> dict[str, str]:
+def unit_variables(host: Host) -> dict[str, str]:
     """What LiteLLM's unit has in its environment already, as far as can be told."""
     try:
         return _sandbox(host).variables()
@@ -221,6 +215,14 @@ def _configuration(ground: _Ground) -> Iterator[Finding]:
         yield found
 
 
+def _litellm(ground: _Ground) -> Iterator[Finding]:
+    return stealing.findings(ground.host.layout)
+
+
+def _redis_client(ground: _Ground) -> Iterator[Finding]:
+    return redis_client.findings(ground.host, ground.settings)
+
+
 def _service_users(ground: _Ground) -> Iterator[Finding]:
     _live(ground.host)
     for unit in UNITS:
@@ -267,9 +269,13 @@ _CHECKS: Mapping[str, _Check] = {
     "gateway.prisma-client": _prisma,
     "gateway.ca-file": _ca_files,
     "gateway.config-overrides": _overrides,
-    "gateway.master-key": _keys,
+    master_key.NAME: _keys,
+    generation.NAME: _generated,
+    copies.NAME: _copies,
     "gateway.config-conffile": _conffiles,
     "gateway.ports": _ports,
     "gateway.space": _space,
     "gateway.service-user": _service_users,
+    stealing.NAME: _litellm,
+    redis_client.TIMEOUTS: _redis_client,
 }

@@ -1,19 +1,20 @@
 """The links of the chain, each as one check; some also return what the next ones need."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
+from hx_gateway_db.checks import config_table as config_table_checks
 from hx_gateway_db.checks import models as model_checks
 from hx_gateway_db.checks.chain import Chain
+from hx_gateway_db.checks.differences import NAME as WIRING
+from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.checks.spend import GATHERING_SECONDS, NAME, Request, SpendRows
-from hx_gateway_db.checks.units import check_service
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, proof, sentences
 from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.host.config_yaml import CACHE, FLAGS, RATE_LIMIT
 from hx_gateway_db.host.included import last_with, parts
-from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_PORT, WRAPPER_PORT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.values import address
@@ -28,9 +29,13 @@ _SPEND_LOGS_OFF = FLAGS[0]
 _BATCH = ("general_settings", "proxy_batch_write_at")
 
 
-def service(chain: Chain, name: str, port: int) -> Iterator[Finding]:
-    """A unit, then who answers on its port."""
-    return check_service(name, port, units.available() and pending(chain.host, name))
+def wiring(chain: Chain) -> list[Finding]:
+    """What is otherwise than it was wired; one finding that says so where nothing is.
+
+    A unit that is not there has its row already.
+    """
+    found = compare(chain.host, units.available())
+    return [finding for finding in found if not finding.name.endswith(".unit")]
 
 
 def tables(chain: Chain) -> Finding:
@@ -46,6 +51,14 @@ def tables(chain: Chain) -> Finding:
         what = chain.host.problem.rstrip(".")
         return Subject(sentences.TABLES, where).failed(what, cure=cure)
     return Subject(sentences.TABLES, where).skipped("no database is wired", cure=cure)
+
+
+def config_table(chain: Chain) -> list[Finding]:
+    """What LiteLLM takes from its database in the place of what we set; nothing else is told."""
+    if chain.host.settings is None:
+        return []
+    found = config_table_checks.findings(chain.host, chain.host.settings, chain.litellm)
+    return [finding for finding in found if finding.level is not Level.OK]
 
 
 def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | None]:
@@ -93,8 +106,8 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     if settings is None or settings.cache is None or settings.redis is None:
         return Subject(sentences.CACHE, "").skipped("the cache is off")
     assert chain.master is not None, "it made the key"
-    if _CACHE in chain.host.lost:
-        return _lost(sentences.CACHE, _CACHE, "LiteLLM then keeps no reply")
+    if lost := _lost(chain, sentences.CACHE, _CACHE):
+        return lost
     where = f"Redis at {address(settings.redis.host, settings.redis.port)}"
     try:
         http.check_cache(chain.master, settings.redis)
@@ -111,11 +124,13 @@ def cache(chain: Chain, entry: Entry, reply: str) -> Finding:
     )
 
 
-def _lost(name: str, key: str, why: str) -> Finding:
-    """A key that we left in config.yaml is gone: only an apply writes it again."""
-    return Subject(name, "config.yaml").failed(
-        f"{key} is not in config.yaml any more", why, "run 'hx-gateway-db apply'"
-    )
+def _lost(chain: Chain, name: str, beginning: str) -> Finding | None:
+    """That a row says nothing of its own, as config.yaml has lost keys that begin so."""
+    keys = [key.key for key in chain.host.lost if key.key.startswith(beginning)]
+    if not keys:
+        return None
+    what = f"config.yaml has lost {keys[0]}: this follows from {WIRING}"
+    return Subject(name, "config.yaml").skipped(what)
 
 
 def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
@@ -126,8 +141,8 @@ def rate_limit(chain: Chain, made: VirtualKey) -> Finding:
     what = f"a new key may make {requests} a minute"
     if settings is None or settings.cache is None:
         return Subject(LIMIT, "").found(Level.SKIPPED if limit is None else Level.OK, what)
-    if _RATE_LIMIT in chain.host.lost:
-        return _lost(LIMIT, _RATE_LIMIT, what)
+    if lost := _lost(chain, LIMIT, _RATE_LIMIT):
+        return lost
     if limit == settings.cache.rate_limit:
         return Subject(LIMIT, "").ok(what)
     return Subject(LIMIT, "config.yaml").warning(
@@ -162,11 +177,12 @@ def spend_row(chain: Chain, rows: SpendRows, asked: Request | None, until: float
     with suppress(YamlRefusal):
         part = last_with(parts(chain.host), _SPEND_LOGS_OFF[0])
         if lookup(part.text, _SPEND_LOGS_OFF) is True:
-            return Subject(SPEND, "config.yaml").warning(
-                f"general_settings.disable_spend_logs is true in {said(part.path.name)}",
-                "LiteLLM then writes no rows",
-                "set it to false and restart LiteLLM",
-            )
+            about = Subject(SPEND, "config.yaml")
+            what = f"general_settings.disable_spend_logs is true in {said(part.path.name)}"
+            why = "LiteLLM then writes no rows"
+            if chain.host.wired:
+                return about.skipped(f"{what}: this follows from {WIRING}", why)
+            return about.warning(what, why, "set it to false and restart LiteLLM")
     if asked:
         rows.awaited.append(asked)
     elif not rows.awaited:

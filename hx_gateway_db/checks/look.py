@@ -68,7 +68,7 @@ class Gateway:
 
     unit: Callable[[str], Unit] = units.unit
     service: Callable[[str, int], Sequence[Finding]] = lambda name, port: tuple(
-        check_service(name, port, False)
+        check_service(name, port)
     )
     readiness: Callable[[Unit], Finding] = lambda unit: proof.readiness(units.environment(unit))
     lookup: Callable[[], Finding] = unknown_key.lookup
@@ -156,6 +156,6 @@ def _files(read: Callable[[], Host]) -> tuple[Host | None, Finding]:
     if host.problem:
         return host, subject.warning(host.problem.rstrip("."))
     if host.lost:
-        what = f"{', '.join(host.lost)} is not in config.yaml any more"
+        what = f"config.yaml has lost {', '.join(lost.key for lost in host.lost)}"
         return host, subject.warning(what, cure="run 'hx-gateway-db apply'")
     return host, subject.ok("what was wired is in the files")

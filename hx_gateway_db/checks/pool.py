@@ -5,6 +5,7 @@ from contextlib import suppress
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import config_yaml
 from hx_gateway_db.host.host import Host
+from hx_gateway_db.host.included import last_with, parts
 from hx_gateway_db.layout import LITELLM_UNIT
 from hx_gateway_db.postgres.facts import Pool
 from hx_gateway_db.systemd import started_program, units
@@ -15,10 +16,11 @@ _WORKERS = "--num_workers"
 
 def pool_of(host: Host | None) -> Pool:
     """The pool of a gateway that is known; where nothing else is said, LiteLLM's own."""
-    image = host.files[host.layout.config_yaml] if host else None
     each = None
     with suppress(Refused):
-        each = config_yaml.pool_limit(image.content) if image else None
+        # An included section takes the place of config.yaml's.
+        part = last_with(parts(host), config_yaml.POOL[0]) if host else None
+        each = config_yaml.pool_limit(part.text) if part else None
     workers = _workers() if host and host.layout.live and units.available() else 1
     return Pool(each or Pool().each, workers)
 

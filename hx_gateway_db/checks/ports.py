@@ -8,6 +8,8 @@ from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT
 from hx_gateway_db.systemd import listeners, started_program, units
 
+_NAME = "gateway.ports"
+
 
 def findings() -> Iterator[Finding]:
     """One for each unit."""
@@ -28,6 +30,8 @@ def _port(unit: str, port: int) -> Finding:
         return about.failed(what, why, cure)
     if stranger := answerer.on_port(port):
         return _taken(unit, port, stranger)
+    if leftover := answerer.left_behind(port):
+        return answerer.held(_NAME, port, leftover)
     if shown.get("ActiveState") == "active" and not listeners.on_port(port):
         what = f"{unit} runs, but does not listen on port {port}"
         cure = f"see 'journalctl -u {unit}'"
@@ -36,7 +40,7 @@ def _port(unit: str, port: int) -> Finding:
 
 
 def _about(port: int) -> Subject:
-    return Subject("gateway.ports", f"port {port}")
+    return Subject(_NAME, f"port {port}")
 
 
 def _taken(unit: str, port: int, by: Stranger) -> Finding:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from hx_gateway_db import in_thread
 from hx_gateway_db.errors import CheckFailed
 from hx_gateway_db.findings import Finding, Subject, failures
+from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
-from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.settings.litellm import UNKNOWN
+from hx_gateway_db.settings.values import Settings, redis_use
 
 # More than each of the checks takes with its own limits, of which Prisma's 45 s is the longest.
 _SECONDS = 60.0
@@ -17,10 +19,14 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found; `pooled`: a connection pooler answers for the PostgreSQL server."""
+    """What was found; `pooled`: a connection pooler answers for the PostgreSQL server.
+
+    `fresh`: the database has none of LiteLLM's tables; None if it could not be asked.
+    """
 
     findings: tuple[Finding, ...]
     pooled: bool = False
+    fresh: bool | None = None
 
     def known(self, settings: Settings) -> Settings:
         """`settings` with what was left to be found out."""
@@ -50,6 +56,7 @@ def inspect(
     return Inspection(
         tuple(finding for inspection in found for finding in inspection.findings),
         any(inspection.pooled for inspection in found),
+        next((inspection.fresh for inspection in found if inspection.fresh is not None), None),
     )
 
 
@@ -85,16 +92,30 @@ def _postgres(settings: Settings, host: Host | None = None) -> Inspection:
     from hx_gateway_db.checks.pool import pool_of
     from hx_gateway_db.postgres.check import inspect_postgres
 
-    found = inspect_postgres(settings.postgres, pool_of(host))
-    return Inspection(found.findings, found.pooled)
+    litellm = litellm_version.of_gateway() if host and host.layout.live else UNKNOWN
+    found = inspect_postgres(settings.postgres, pool_of(host), litellm)
+    # After it, since a role may have no more than one connection left.
+    if host is None or failures(found.findings):
+        return Inspection(found.findings, found.pooled, found.fresh)
+    from hx_gateway_db.checks import config_table, stored
+    from hx_gateway_db.checks.host_checks import unit_variables
+
+    more = [*config_table.findings(host, settings, unit_variables(host))]
+    if found.fresh is False:
+        more += stored.findings(host, settings)
+    return Inspection((*found.findings, *more), found.pooled, found.fresh)
 
 
 def _redis(settings: Settings) -> Inspection:
     if settings.redis is None:
         return Inspection(())
     from hx_gateway_db.redis.check import inspect_redis
+    from hx_gateway_db.redis.denials import denials
 
-    return Inspection(inspect_redis(settings.redis))
+    found = inspect_redis(settings.redis, redis_use(settings))
+    # What is refused to our own trials is told by them.
+    denied = () if failures(found) else denials(settings.redis)
+    return Inspection((*found, *denied))
 
 
 def _gateway(host: Host, settings: Settings, prisma: Mapping[str, str] | None) -> Inspection:

@@ -3,10 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hx_gateway_db.checks.differences import compare
+from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import (
+    FRESH_READINESS,
+    LIBPQ_TLS,
+    UNKNOWN,
+    LiteLLM,
+    checks_certificate,
+)
 from hx_gateway_db.settings.values import Postgres, Redis, address
 from hx_gateway_db.systemd import units
 
@@ -21,7 +31,7 @@ class Fact:
 
 def status(host: Host) -> Iterator[Fact]:
     """The facts about a host, in the order a person would ask for them. Raises SystemdSilent."""
-    settings, lost = host.settings, ", ".join(host.lost)
+    settings, lost = host.settings, any(key.matters for key in host.lost)
     yield Fact("wired", "yes" if host.wired else "no")
     yield Fact("gateway.env", _gateway_env(host))
     if host.problem:
@@ -31,16 +41,15 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact(
             "database",
             f"{postgres.database} on {address(postgres.host, postgres.port)} as {postgres.user},"
-            f" sslmode {postgres.sslmode}{_unknown_mode(postgres)}",
+            f" sslmode {_sslmode(postgres, host)}",
         )
         yield Fact("redis", _redis(settings.redis))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
-        yield Fact("cache and rate limit", f"{limit}{', but for what is lost' if lost else ''}")
+        but = ", but config.yaml has lost what was set there" if lost and settings.cache else ""
+        yield Fact("cache and rate limit", f"{limit}{but}")
         switched_off = dict(settings.variables).get("DISABLE_ADMIN_UI") == "true"
         yield Fact("admin UI", "switched off" if switched_off else "left on")
         yield Fact("watched", _watched(host))
-    if lost:
-        yield Fact("lost", f"{lost} in config.yaml: 'hx-gateway-db apply' writes that again")
     if not host.layout.live or not units.available():
         finish = "; 'hx-gateway-db apply' on the live host finishes"
         left = finish if host.wired and host.state and host.state.restart else ""
@@ -51,7 +60,16 @@ def status(host: Host) -> Iterator[Fact]:
     if units.unit(LITELLM_UNIT).running:
         from hx_gateway_db.gateway import http
 
-        yield Fact("LiteLLM says of its database", http.database_state())
+        state = http.database_state()
+        seen = f", as it saw at most {_age(host)} ago" if state == http.CONNECTED else ""
+        yield Fact("LiteLLM says of its database", f"{state}{seen}")
+
+
+def different(host: Host) -> list[Finding]:
+    """What is otherwise than it was wired, each with who wins now and its cure."""
+    live = host.layout.live and units.available()
+    told = (Level.FAILED, Level.WARNING)
+    return [finding for finding in compare(host, live) if finding.level in told]
 
 
 def _watched(host: Host) -> str:
@@ -67,11 +85,25 @@ def _gateway_env(host: Host) -> str:
     return "not there" if host.files[path] is None else str(path)
 
 
-def _unknown_mode(postgres: Postgres) -> str:
+def _sslmode(postgres: Postgres, host: Host) -> str:
+    """What LiteLLM makes of the one in DATABASE_URL."""
     mode = dict(postgres.parameters).get("sslmode")
     if mode is None:
-        return ""
-    return f" (DATABASE_URL says {said(mode)}, which LiteLLM 1.74 does not know)"
+        return postgres.sslmode
+    litellm = _litellm(host)
+    if checks_certificate(litellm, mode):
+        return f"verify-full (DATABASE_URL says {said(mode)}, which {litellm} takes for that)"
+    unknown_to = litellm.before(LIBPQ_TLS)
+    return f"prefer (DATABASE_URL says {said(mode)}, which {unknown_to} does not know)"
+
+
+def _litellm(host: Host) -> LiteLLM:
+    return litellm_version.of_gateway() if host.layout.live else UNKNOWN
+
+
+def _age(host: Host) -> str:
+    """How old what LiteLLM says of its database can be: it does not look each time it is asked."""
+    return "15 s" if _litellm(host).has(FRESH_READINESS) else "two minutes"
 
 
 def _redis(redis: Redis | None) -> str:

@@ -2,38 +2,52 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import answerer, http
 from hx_gateway_db.gateway.answerer import Stranger
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
-from hx_gateway_db.layout import LITELLM_UNIT
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.systemd import listeners, units
-from hx_gateway_db.systemd.units import Unit
+from hx_gateway_db.systemd.units import ServiceFailed, Unit
 
+PORTS = {LITELLM_UNIT: LITELLM_PORT, WRAPPER_UNIT: WRAPPER_PORT}
 # LiteLLM's unit counts as active as soon as it is forked.
 _STARTING_SECONDS = 60.0
 
 
-def check_service(name: str, port: int, restart_pending: bool) -> Iterator[Finding]:
-    """What a unit does, then who answers on its port.
-
-    `restart_pending` says that the unit runs with files that are not today's.
-    """
+def check_service(name: str, port: int) -> Iterator[Finding]:
+    """What a unit does, then who answers on its port."""
     unit = units.unit(name) if units.available() else None
     yield (
-        unit_finding(unit, restart_pending)
+        (unit_finding(unit) if unit.present else absent(unit))
         if unit
         else Subject(_id(name, "unit"), name).skipped("systemd does not run here")
     )
     yield _check_port(name, port, unit)
 
 
-def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
+def absent(unit: Unit) -> Finding:
+    """That a unit is not there or masked; who has its port tells whether it was renamed."""
+    found, port = unit_finding(unit), PORTS[unit.name]
+    stranger = None
+    with suppress(ServiceFailed):
+        stranger = answerer.on_port(port) if unit.load_state == "not-found" else None
+    if stranger is None or not stranger.unit:
+        return found
+    return Subject(found.name, unit.name).failed(
+        f"{found.what}, and {stranger.unit} has its port {port}",
+        "what was wired is for that name: if it was renamed, it is without a database",
+        f"name it {unit.name} again, then run 'hx-gateway-db apply'",
+    )
+
+
+def unit_finding(unit: Unit) -> Finding:
     """What a unit does, from its properties."""
     name, short = unit.name, unit.name.removesuffix(".service")
     read_log = f"mend what 'journalctl -u {short} -n 80 --no-pager' tells"
-    level, what, why, cure = Level.FAILED, f"{name} is {unit.active_state}", "", read_log
+    level, what, cure = Level.FAILED, f"{name} is {unit.active_state}", read_log
     if unit.load_state == "masked":
         what, cure = f"{name} is masked", f"run 'systemctl unmask {short}' and start it"
     elif not unit.present:
@@ -41,9 +55,6 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
     elif unit.running:
         level, cure = Level.OK, ""
         what = f"active since {unit.since.partition(' ')[2] or 'an unknown time'}"
-        if restart_pending:
-            level, cure = Level.WARNING, "run 'hx-gateway-db apply'"
-            what, why = f"{name} needs a restart", "it runs with the files of before"
     elif unit.sub_state == "auto-restart":
         what = f"{name} ends again and again (exit status {unit.exit_status})"
     elif unit.active_state == "activating":
@@ -55,7 +66,7 @@ def unit_finding(unit: Unit, restart_pending: bool = False) -> Finding:
         what = f"{name} has failed ({unit.result}, exit status {unit.exit_status})"
     elif unit.active_state == "inactive":
         what, cure = f"{name} is stopped", f"run 'systemctl start {short}'"
-    return Subject(_id(name, "unit"), name).found(level, what, why, cure)
+    return Subject(_id(name, "unit"), name).found(level, what, cure=cure)
 
 
 def port_finding(
@@ -96,7 +107,8 @@ def _check_port(name: str, port: int, unit: Unit | None) -> Finding:
             )
             cure = "wait: with a database LiteLLM takes half a minute to start"
             return about.failed(what, cure=cure)
-    return port_finding(name, port, answerer.on_port(port), status, silence)
+    stranger = answerer.on_port(port) or answerer.left_behind(port)
+    return port_finding(name, port, stranger, status, silence)
 
 
 def _id(name: str, what: str) -> str:

@@ -14,6 +14,7 @@ from hx_gateway_db.checks import last_look, links, models, wrapper_dependencies
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.checks.log_lines import relevant
 from hx_gateway_db.checks.spend import Request, SpendRows
+from hx_gateway_db.checks.units import check_service
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import sentences
 from hx_gateway_db.gateway.http import Answer, Entry, NotAnswering, VirtualKey
@@ -77,8 +78,10 @@ def verify(chain: Chain, spend: SpendRows, until: float) -> Iterator[Row]:
 def last_words(chain: Chain, rows: list[Row]) -> list[Words]:
     """The last relevant lines that the units at fault have logged."""
     failed = [row.finding.name for row in rows if row.finding.level is Level.FAILED]
-    wrapper = any(name.startswith("wrapper.") for name in failed)
-    litellm = any(not name.startswith("wrapper.") for name in failed)
+    # What stands in files is in no log.
+    logged = [name for name in failed if not name.startswith("gateway.")]
+    wrapper = any(name.startswith("wrapper.") for name in logged)
+    litellm = any(not name.startswith("wrapper.") for name in logged)
     chosen = ((LITELLM_UNIT, litellm), (WRAPPER_UNIT, wrapper))
     words = [Words(unit, _log(chain, unit)) for unit, at_fault in chosen if at_fault]
     return [said for said in words if said.lines]
@@ -99,10 +102,12 @@ def _log(chain: Chain, name: str) -> list[str]:
 
 def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> Iterator[Row]:
     """The rows in their order; `known` are those that were taken so far."""
-    litellm = in_thread.start(partial(_service, chain, LITELLM_UNIT, LITELLM_PORT))
-    wrapper = in_thread.start(partial(_service, chain, WRAPPER_UNIT, WRAPPER_PORT))
+    litellm = in_thread.start(partial(_service, LITELLM_UNIT, LITELLM_PORT))
+    wrapper = in_thread.start(partial(_service, WRAPPER_UNIT, WRAPPER_PORT))
+    wiring = in_thread.start(partial(_rows, partial(links.wiring, chain)))
     ready = in_thread.start(partial(_row, partial(readiness, chain.litellm)))
     stored = in_thread.start(partial(_row, partial(links.tables, chain)))
+    table = in_thread.start(partial(_rows, partial(links.config_table, chain)))
     admin_ui = in_thread.start(partial(_row, partial(links.admin_ui, chain)))
     asked_wrapper = in_thread.start(partial(_timed, wrapper_dependencies.ask))
     if last := last_look.present(chain.host.layout.root):
@@ -111,16 +116,19 @@ def _links(chain: Chain, spend: SpendRows, until: float, known: list[Row]) -> It
     yield wrapper.result()[0]
     yield litellm.result()[1]
     yield wrapper.result()[1]
+    yield from wiring.result()
     if litellm.result()[1].finding.level is not Level.OK:
         away = "LiteLLM does not answer" if units.available() else "LiteLLM is not asked"
         yield _skipped(sentences.READINESS, away)
         yield stored.result()
+        yield from table.result()
         yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
         names = (sentences.KEY, *_WITH_A_KEY, links.UI, links.SPEND)
         yield from (_skipped(name, away) for name in names)
         return
     yield ready.result()
     yield stored.result()
+    yield from table.result()
     yield from _dependencies(chain, wrapper.result()[1], stored.result(), asked_wrapper)
     with ExitStack() as stack:
         row, key = _row_and(partial(links.virtual_key, chain, stack))
@@ -184,13 +192,21 @@ def _with_a_key(
     return Request(reply, digest, answered) if reply else None
 
 
-def _service(chain: Chain, name: str, port: int) -> tuple[Row, Row]:
-    findings = links.service(chain, name, port)
+def _service(name: str, port: int) -> tuple[Row, Row]:
+    findings = check_service(name, port)
     return _row(partial(next, findings)), _row(partial(next, findings))
 
 
 def _row(check: Callable[[], Finding]) -> Row:
     return Row(*_timed(check))
+
+
+def _rows(check: Callable[[], list[Finding]]) -> list[Row]:
+    """Rows of one check, which takes its time once."""
+    started = time.monotonic()
+    found = check()
+    seconds = time.monotonic() - started
+    return [Row(finding, 0.0 if number else seconds) for number, finding in enumerate(found)]
 
 
 def _row_and(check: Callable[[], tuple[Finding, T]]) -> tuple[Row, T]:

@@ -74,13 +74,13 @@ def _cure(chain: Chain, one: Dependency, tables: Finding) -> str:
     runs_with = chain.wrapper.get(name)
     if not chain.wrapper:
         return _READ_LOG
-    if runs_with != written:
+    if written is None or runs_with != written:
         ours = (host.layout.gateway_env,)
         if runs_with and unit_variables.sets(host.layout.root, WRAPPER_UNIT, name, ours):
             return f"correct {name} where {_SHORT} has it from"
         return "run 'hx-gateway-db apply'" if written is None else _RESTART
     settings = host.settings
-    if one.postgres and settings and another_database(written or "", settings.postgres):
+    if one.postgres and settings and another_database(written, settings.postgres):
         return f"correct {name} in gateway.env, or remove it there and run 'hx-gateway-db apply'"
     if one.redis and settings and settings.redis:
         at = address(settings.redis.host, settings.redis.port)

@@ -8,11 +8,10 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
 
 from hx_gateway_db.cli import screen
+from hx_gateway_db.cli.terminal import Terminal, abandon
 from hx_gateway_db.errors import CheckFailed, HxError, Refused, UsageError
 from hx_gateway_db.findings import Finding, Level, failures, outcome
 from hx_gateway_db.redaction import said_lines
@@ -23,6 +22,8 @@ _INTERRUPTED = 130
 _CHECK_FAILED = 6
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
+# What --json prints is told by docs/schema/; a change that a script would notice raises this.
+SCHEMA = 1
 _ATTENTION = (Level.OK, Level.SKIPPED, Level.WARNING, Level.FAILED)
 
 
@@ -30,13 +31,13 @@ def run(options: Namespace) -> int:
     """Run the command that the command line names, and return its exit status."""
     raise_on_signals()
     screen.prepare(sys.stdout)
-    terminal = _Terminal(sys.stderr)
+    terminal = Terminal(sys.stderr)
     try:
         status = _COMMANDS[options.command](options, terminal)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if options.debug:
@@ -46,18 +47,13 @@ def run(options: Namespace) -> int:
         return status
 
 
-def _abandon(stream: TextIO) -> None:
-    """Give up a stream that can't be written, also what is still to be flushed at the exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _report(line: str, terminal: "_Terminal") -> None:
+def _report(line: str, terminal: Terminal) -> None:
     """Say how a change ended. It has ended like that also where nobody can be told."""
     terminal.clear()
     try:
         _print(line, flush=True)
     except OSError:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
 
 
 def _print(text: str, *, first: str = "", flush: bool = False) -> None:
@@ -103,79 +99,32 @@ def _secrets(options: Namespace) -> Iterable[str]:
     given: dict[str, str] = getattr(options, "given", {})
     yield from (given[key] for key in PASSWORD_KEYS if key in given)
     with suppress(Exception):
-        settings = read_host(options.root).settings
-        yield from settings.secrets if settings else ()
+        yield from read_host(options.root).secrets
 
 
-class _Terminal:
-    """News of a run on stderr; the time that a wait takes only where somebody watches."""
+def _apply(options: Namespace, terminal: Terminal) -> int:
+    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, changed_behind_us, is_settled
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        # apt gives a maintainer script a terminal also when nobody watches; TERM tells.
-        self._watched = screen.draws(stream)
-        self._shown = ""
-
-    def clear(self) -> None:
-        """Take away the line on which something is waited for."""
-        self._replace("")
-
-    def say(self, line: str) -> None:
-        self.clear()
-        self._print(line, screen.write_wrapped)
-
-    def show(self, text: str) -> None:
-        """Text that is to be copied, with its lines as they are."""
-        self.clear()
-        self._print(f"{text}\n", screen.write)
-
-    def waiting(self, what: str, seconds: float) -> None:
-        if self._watched:
-            # Of a line that the terminal breaks, only the end could be taken away again.
-            room = (screen.width(self._stream) or 0) - 1
-            self._replace(f"Waiting for {what} ... {seconds:.0f} s"[-room:])
-
-    def _replace(self, text: str) -> None:
-        if text != self._shown:
-            self._print(screen.replaced(self._shown, text), screen.write)
-            self._shown = text
-
-    def _print(self, text: str, write: Callable[..., None]) -> None:
-        # A terminal that was closed must not stop the work.
-        try:
-            write(self._stream, text, flush=True)
-        except OSError:
-            _abandon(self._stream)
-
-
-def _apply(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, is_settled
-
-    given = _given(options)
+    given = _given_by_debconf(options) if options.debconf else _given(options)
     try:
-        if not options.prepare_prisma and is_settled(options.root, given):
+        settled = not options.prepare_prisma and is_settled(options.root, given)
+        if settled and not changed_behind_us(options.root):
             _report(NOTHING_TO_CHANGE, terminal)
             return 0
         from hx_gateway_db.wiring.apply import Request, apply
 
         request = Request(given, options.anyway, options.prepare_prisma)
         _report(apply(options.root, request, terminal), terminal)
-    except Refused as refusal:
-        if options.brief:
-            findings = refusal.findings if isinstance(refusal, CheckFailed) else ()
-            _report(_brief(findings) if findings else f"refused - {refusal}", terminal)
+    except CheckFailed as failure:
+        if options.debconf:
+            from hx_gateway_db.settings.debconf import finding_lines
+
+            _report("\n".join(finding_lines(failure.findings)), terminal)
         raise
     return 0
 
 
-def _brief(findings: Iterable[Finding]) -> str:
-    """Level, who can cure it, and the sentence; warnings and failures only."""
-    shown = [f for f in findings if f.level in (Level.WARNING, Level.FAILED)]
-    lines = (f"{f.level.value} {f.by.value or '-'} {f.sentence}" for f in shown)
-    return "\n".join(lines)
-
-
-def _check(options: Namespace, terminal: _Terminal) -> int:
+def _check(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.apply import check
 
     if options.root != Path("/"):
@@ -186,8 +135,8 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     terminal.clear()
     failed = bool(failures(findings))
     if options.json:
-        report = [asdict(f) | {"level": f.level.value, "by": f.by.value} for f in findings]
-        _print_json({"ok": not failed, "findings": report})
+        report = [finding.as_json() for finding in findings]
+        _print_json({"schema": SCHEMA, "ok": not failed, "findings": report})
     else:
         # More than a screen holds: what needs attention is where the reader ends.
         for finding in sorted(findings, key=lambda finding: _ATTENTION.index(finding.level)):
@@ -196,7 +145,7 @@ def _check(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
-def _provision(options: Namespace, terminal: _Terminal) -> int:
+def _provision(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.wiring.apply import desired, make_on_servers
     from hx_gateway_db.wiring.provisioning import commands, restore_local_redis
@@ -214,67 +163,86 @@ def _provision(options: Namespace, terminal: _Terminal) -> int:
     return 0
 
 
-def _rollback(options: Namespace, terminal: _Terminal) -> int:
+def _rollback(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.rollback import rollback
 
     _report(rollback(options.root, terminal), terminal)
     return 0
 
 
-def _recover(options: Namespace, terminal: _Terminal) -> int:
+def _recover(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.recover import recover
 
     _report(recover(options.root, terminal), terminal)
     return 0
 
 
-def _plan(options: Namespace, terminal: _Terminal) -> int:
+def _plan(options: Namespace, terminal: Terminal) -> int:
+    from hx_gateway_db.wiring import salt
     from hx_gateway_db.wiring.apply import desired
+    from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
+    if options.lines and options.json:
+        raise UsageError("--lines prints lines to paste: use it without --json.")
     given = _given(options)
     host, moved_from, settings = desired(options.root, given)
-    plan = plan_apply(settings, host, moved_from, whole=not given)
+    litellm = REAL.litellm(options.root)
+    if options.lines:
+        from hx_gateway_db.wiring.template_lines import template_lines
+
+        screen.write(sys.stdout, template_lines(settings, host.layout, litellm), exact=True)
+        return 0
+    plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
+    notes = [*plan.notes, *filter(None, (salt.note(host, given),))]
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
-        report = {"files": files, "restart": plan.restart, "notes": plan.notes, "diff": plan.diff()}
-        _print_json(report)
+        report = {"files": files, "restart": plan.restart, "notes": notes, "diff": plan.diff()}
+        _print_json({"schema": SCHEMA, **report})
         return 0
     screen.write(sys.stdout, plan.diff())
     for unit in plan.restart:
         _print(f"restart {unit}")
-    for note in plan.notes:
+    for note in notes:
         _print(note)
     if plan.empty:
         _print(NOTHING_TO_CHANGE)
     return 0
 
 
-def _status(options: Namespace, terminal: _Terminal) -> int:
-    from hx_gateway_db.checks.status import Fact, status
+def _status(options: Namespace, terminal: Terminal) -> int:
+    from hx_gateway_db.checks.status import Fact, different, status
     from hx_gateway_db.host.host import read_host
     from hx_gateway_db.systemd.units import SystemdSilent
 
     facts: list[Fact] = []
+    found: list[Finding] = []
     silent = None
+    host = read_host(options.root, lenient=True)
     try:
         # One by one: what was found out before systemd fell silent is shown.
-        facts.extend(status(read_host(options.root)))
+        facts.extend(status(host))
+        found = different(host)
     except SystemdSilent as error:
         silent = error
     if options.json:
-        _print_json({fact.name: fact.value for fact in facts})
+        report = {fact.name: fact.value for fact in facts}
+        _print_json(
+            {"schema": SCHEMA, **report, "findings": [finding.as_json() for finding in found]}
+        )
     else:
         name_width = max(len(fact.name) for fact in facts)
-        for fact in facts:
-            _print(fact.value, first=f"{fact.name:<{name_width}}  ")
+        lines = [(fact.name, fact.value) for fact in facts]
+        lines += [("different", finding.sentence) for finding in found]
+        for name, text in lines:
+            _print(text, first=f"{name:<{name_width}}  ")
     if silent:
         raise silent
     return 0
 
 
-def _verify(options: Namespace, terminal: _Terminal) -> int:
+def _verify(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.checks.chain import read_chain
     from hx_gateway_db.checks.spend import SpendRows
     from hx_gateway_db.checks.verify import last_words, verify
@@ -289,7 +257,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     if options.watch is not None:
         return _watch(options.root, options.watch, colour)
     started = time.monotonic()
-    chain, spend = read_chain(read_host(options.root)), SpendRows()
+    chain, spend = read_chain(read_host(options.root, lenient=True)), SpendRows()
     width = screen.width(sys.stdout)
     rows = []
     for row in verify(chain, spend, math.inf if options.wait else started + _VERIFY_SECONDS):
@@ -298,7 +266,8 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
             screen.write(sys.stdout, screen.joined(row_lines(row, width, colour)), flush=True)
     failed = any(row.finding.level is Level.FAILED for row in rows)
     if options.json:
-        _print_json({"ok": not failed, "checks": [row.as_json() for row in rows]})
+        report = [row.as_json() for row in rows]
+        _print_json({"schema": SCHEMA, "ok": not failed, "checks": report})
     else:
         seconds = time.monotonic() - started
         for line in word_lines(last_words(chain, rows), width):
@@ -308,7 +277,7 @@ def _verify(options: Namespace, terminal: _Terminal) -> int:
     return _CHECK_FAILED if failed else 0
 
 
-def _look(options: Namespace, terminal: _Terminal) -> int:
+def _look(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.checks import last_look
     from hx_gateway_db.wiring.watching import Watch
 
@@ -331,13 +300,13 @@ def _watch(root: Path, seconds: float, colour: bool) -> int:
     from hx_gateway_db.host.host import read_host
 
     with suppress(KeyboardInterrupt):
-        watch(lambda: read_host(root), seconds, sys.stdout, colour)
+        watch(lambda: read_host(root, lenient=True), seconds, sys.stdout, colour)
     return 0
 
 
-def _answers(options: Namespace, terminal: _Terminal) -> int:
+def _answers(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.host.host import read_host
-    from hx_gateway_db.settings.answers import PASSWORD_KEYS, written
+    from hx_gateway_db.settings.answers import PASSWORD_KEYS, to_answer, written
 
     host = read_host(options.root)
     if host.distrusted:
@@ -347,10 +316,12 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
     if options.debconf:
         from hx_gateway_db.settings.debconf import debconf_lines, given_answers
 
+        # What is not all UTF-8 text is for apply to refuse.
         given = given_answers(sys.stdin.buffer.read().decode(errors="replace"))
         lines = [f"{line}\n" for line in debconf_lines(answers, host.edited, given)]
         screen.write(sys.stdout, "".join(lines), exact=True)
         return 0
+    answers = to_answer(answers)
     if options.json:
         _print_json(answers | ({"EDITED": host.edited} if host.edited else {}))
         return 0
@@ -359,6 +330,16 @@ def _answers(options: Namespace, terminal: _Terminal) -> int:
         lines.append(f"EDITED={' '.join(host.edited)}\n")
     screen.write(sys.stdout, "".join(lines), exact=True)
     return 0
+
+
+def _given_by_debconf(options: Namespace) -> dict[str, str]:
+    from hx_gateway_db.settings.debconf import answers_to_apply
+
+    try:
+        options.given = answers_to_apply(sys.stdin.buffer.read().decode())
+    except UnicodeDecodeError:
+        raise UsageError("what debconf has is not UTF-8 text: answer that anew.") from None
+    return dict(options.given)
 
 
 def _given(options: Namespace) -> dict[str, str]:
@@ -381,7 +362,7 @@ def _read_answers(file: str | None) -> dict[str, str]:
         raise UsageError(f"{name} can't be read: {reason}.") from None
 
 
-_COMMANDS: dict[str, Callable[[Namespace, _Terminal], int]] = {
+_COMMANDS: dict[str, Callable[[Namespace, Terminal], int]] = {
     "plan": _plan,
     "apply": _apply,
     "check": _check,

@@ -35,7 +35,8 @@ files (BASE is /opt/HX-Infrastructure-/api-gateway unless answered otherwise):
 _ANSWERS = """\
 answers are lines KEY=VALUE with raw values (no encoding or quoting by hand):
 {answers}
-An answer that is missing keeps the present value; so does an empty password.
+An answer that is missing or empty keeps the present value; none takes a file, the user or the
+password for Redis away.
 Without --answers, the specification's variables are read from the environment:
 {step_0}.
 
@@ -59,10 +60,11 @@ with exit status 0.
 
 # Flags of single commands; one without an explanation is for the package's own scripts.
 _FLAGS = {
+    "plan": (("--lines", "print the lines for a template that your files are made of, instead"),),
     "apply": (
         ("--prepare-prisma", "generate LiteLLM's database client if it is missing"),
         ("--anyway", "go on although a check fails; what then does not work is put back"),
-        ("--brief", argparse.SUPPRESS),
+        ("--debconf", argparse.SUPPRESS),
     ),
     "answers": (("--debconf", argparse.SUPPRESS),),
     "look": (("--record", argparse.SUPPRESS),),

@@ -5,6 +5,7 @@ another one and says nothing. The process that has accepted our own connection i
 that listens can hand the connection or the port on.
 """
 
+import math
 import re
 import shlex
 import socket
@@ -37,11 +38,13 @@ class Stranger:
     """A process that is not of the unit whose port it is on.
 
     `unit` is the system's unit that it is, if systemd itself says so: a user can give a control
-    group any name. Its `pid` is 0 when it can't be seen.
+    group any name. Its `pid` is 0 when it can't be seen. `left_behind`: it was of the unit whose
+    port it is on, and that has ended since.
     """
 
     process: Listener
     unit: str = ""
+    left_behind: bool = False
 
     @property
     def words(self) -> str:
@@ -118,6 +121,23 @@ def on_port(port: int) -> Stranger | None:
     return known(found) if found else None
 
 
+def left_behind(port: int) -> Stranger | None:
+    """The process of its unit that holds a port although that has ended, or was started anew.
+
+    As KillMode=process or none leave one (systemd.kill(5)). Raises ServiceFailed.
+    """
+    shown = dict(units.properties(unit_of(port), ("ActiveState", "ControlGroup", "MainPID")))
+    main = int(shown.get("MainPID") or 0)
+    if not main and shown.get("ActiveState") == "active":
+        return None  # which is its main process, systemd does not know
+    since = listeners.started(main) if main else math.inf
+    for one in listeners.on_port(port):
+        ours = one.pid != 1 and one.within(shown.get("ControlGroup", ""))
+        if ours and 0 < listeners.started(one.pid) < since:
+            return Stranger(one, left_behind=True)
+    return None
+
+
 def intruder(listening: Sequence[Listener], group: str) -> Listener | None:
     """The first that is not within a control group; systemd itself holds what it activates."""
     return next((one for one in listening if not one.within(group) and one.pid != 1), None)
@@ -134,11 +154,18 @@ def known(process: Listener) -> Stranger:
 def held(name: str, port: int, by: Stranger) -> Finding:
     """The finding of that name for a port on which a stranger is."""
     unit = unit_of(port)
+    about, short = Subject(name, f"port {port}"), unit.removesuffix(".service")
     random = ", and LiteLLM listens on a random port" if port == LITELLM_PORT else ""
-    return Subject(name, f"port {port}").failed(
+    if by.left_behind:
+        return about.failed(
+            f"port {port} is held by a process that {unit} left behind ({by.words})",
+            f"another one can't have it{random}",
+            f"run 'systemctl kill {short}', then 'systemctl start {short}'",
+        )
+    return about.failed(
         f"port {port} is held by another program ({by.words})",
         f"it is {unit}'s{random}",
-        f"stop that, then run 'systemctl restart {unit.removesuffix('.service')}'",
+        f"stop that, then run 'systemctl restart {short}'",
     )
 
 

@@ -172,16 +172,20 @@ def _fits_a_header(key: str) -> bool:
     return key.isprintable() and all(ord(character) < 256 for character in key)
 
 
+CONNECTED = "connected"
+
+
 def readiness() -> Answer:
     """LiteLLM's readiness; `database_state` reads it. Raises NotAnswering.
 
-    LiteLLM caches what it says of the database (two minutes in 1.74), so ask only once it is alive.
+    LiteLLM caches what it says of the database (settings/litellm.py: FRESH_READINESS), so ask only
+    once it is alive.
     """
     return call(LITELLM_PORT, "GET", "/health/readiness")
 
 
 def database_state() -> str:
-    """What LiteLLM says of its database: `connected`, or anything else."""
+    """What LiteLLM says of its database: CONNECTED, or anything else."""
     try:
         answer = readiness()
     except NotAnswering as error:

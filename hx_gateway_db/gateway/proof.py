@@ -53,7 +53,7 @@ def readiness(environment: Mapping[str, str]) -> Finding:
     except NotAnswering as error:
         return http.unanswered(sentences.READINESS, LITELLM_PORT, error)
     state = http.state_in(answer)
-    if answer.status != 200 or state != "connected":
+    if answer.status != 200 or state != http.CONNECTED:
         return sentences.not_ready(answer.status, state, "DATABASE_URL" in environment)
     return Subject(sentences.READINESS, f"port {LITELLM_PORT}").ok(
         "LiteLLM is connected to its database", "it looks again every 2 minutes"

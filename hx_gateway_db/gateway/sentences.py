@@ -1,6 +1,7 @@
 """What it means when LiteLLM or its wrapper says no.
 
-The wordings that are looked for are LiteLLM 1.74.15's, from its source and its answers.
+The wordings that are looked for are those of LiteLLM 1.74.15 and 1.108.7, from their sources and
+their answers.
 """
 
 from dataclasses import replace
@@ -17,6 +18,11 @@ KEY = "litellm.key"
 CACHE = "litellm.cache"
 WRAPPER = "wrapper.key"
 MODELS = "model.list"
+_STALLED = "stalled"  # newer versions: the database answers, but not in time
+# Newer ones leave out the first where the key does not begin with sk-.
+_REFUSED_BY_LITELLM = ("Authentication Error", "LiteLLM Virtual Key expected")
+# The second where the master key asks for a virtual one, in newer ones.
+_NO_DATABASE = ("No connected db", "DB not connected")
 _QUOTED = 60  # characters of what the gateway says
 _LITELLM = f"LiteLLM on port {LITELLM_PORT}"
 _THE_WRAPPER = f"the wrapper on port {WRAPPER_PORT}"
@@ -42,6 +48,12 @@ def not_ready(status: int, state: str, given: bool) -> Finding:
 
     `given` says whether the process that answers was started with a DATABASE_URL.
     """
+    if state == _STALLED:
+        return Subject(READINESS, _LITELLM).failed(
+            f"{_LITELLM} waits too long for its database (it says {state!r})",
+            "a key was looked up there that long within the last 30 s",
+            "look at the load and the locks of the database server",
+        )
     if status != 200:
         return Subject(READINESS, _LITELLM).failed(
             f"{_LITELLM} has lost its database (its readiness check answers HTTP {status})",
@@ -71,7 +83,7 @@ def tables_missing(names: list[str], database: str) -> Finding:
 
 def virtual_key_refused(status: int, message: str) -> Finding:
     """LiteLLM does not make a virtual key when it is asked with its master key."""
-    if "No connected db" in message:
+    if any(words in message for words in _NO_DATABASE):
         return _without_database(KEY)
     if _says_table_missing(message):
         return _table_missing(KEY)
@@ -229,7 +241,9 @@ def cache_refused(redis: Redis, message: str) -> Finding:
     """`/cache/ping` says that LiteLLM does not use its cache in Redis."""
     where = f"Redis at {address(redis.host, redis.port)}"
     names = {"litellm": _LITELLM, "redis": where, "user": said(redis.user) or "default"}
-    fitting = (row for words, row in _CACHE if any(word in message for word in words))
+    # Its own settings follow, in which newer ones, which leave the reason out, name a connection.
+    reason = message.partition("litellm_cache_params")[0]
+    fitting = (row for words, row in _CACHE if any(word in reason for word in words))
     return next(fitting, _CACHE_OTHERWISE).finding(where, names)
 
 
@@ -276,7 +290,7 @@ def model_failed(name: str, model: str, status: int, message: str) -> Finding:
 
 def litellm_refuses(message: str) -> bool:
     """Whether a 401 is LiteLLM's own rather than the wrapper's."""
-    return message.startswith("Authentication Error")
+    return message.startswith(_REFUSED_BY_LITELLM)
 
 
 def _without_database(name: str) -> Finding:

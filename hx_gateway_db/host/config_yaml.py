@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
+from hx_gateway_db.host.generated import says_generated
 from hx_gateway_db.settings.values import RedisUse
 from hx_gateway_db.yaml_edit.edit import Path, ReadText, Scalar, SetKey, restore
 
@@ -26,14 +27,24 @@ NAMESPACE = ("litellm_settings", "cache_params", "namespace")
 MODE = ("litellm_settings", "cache_params", "mode")
 RATE_LIMIT = ("litellm_settings", "default_key_generate_params", "rpm_limit")
 MASTER_KEY = ("general_settings", "master_key")
+PERMIT_WEAK_KEY = ("general_settings", "dangerously_permit_weak_or_unset_master_key")
 DATABASE_URL = ("general_settings", "database_url")
 CACHE_URL = ("litellm_settings", "cache_params", "url")
+# What names a Redis there besides (litellm/_redis.py, litellm/caching/caching.py).
+_CACHE_PLACES = tuple(
+    ("litellm_settings", "cache_params", name)
+    for name in ("host", "redis_startup_nodes", "startup_nodes", "sentinel_nodes")
+)
 POOL = ("general_settings", "database_connection_pool_limit")
 ENVIRONMENT = ("environment_variables",)
+IN_DATABASE = ("general_settings", "store_model_in_db")
 # LiteLLM reads a value that begins so from its environment.
 REFERENCE = "os.environ/"
 _OURS = (*FLAGS, BUFFER, CACHE, TYPE, NAMESPACE, MODE, RATE_LIMIT)
-_READ = (MASTER_KEY, DATABASE_URL, CACHE_URL, POOL, ENVIRONMENT)
+_READ = (
+    *(MASTER_KEY, PERMIT_WEAK_KEY, DATABASE_URL, CACHE_URL, *_CACHE_PLACES),
+    *(POOL, ENVIRONMENT, IN_DATABASE),
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,19 @@ class Wired:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A key that does not read as we left it, and which an apply writes again.
+
+    `now` is how it reads; empty for one that is not there. `matters`: LiteLLM does something else
+    without it.
+    """
+
+    key: str
+    now: str
+    matters: bool
+
+
 def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     """`text` with the database's logs on, and the keys that make LiteLLM use Redis like that.
 
@@ -77,9 +101,11 @@ def wired(text: bytes, use: RedisUse, present: Present) -> Wired:
     edited = {
         path
         for path, value in wanted.items()
-        if left.get(path) == value and found[path] is not None and not _same(found, path, wanted)
+        if left.get(path) == value and path in _edited_paths(text, present)
     }
     notes = [f"{_edited(path, found)}: left as it is." for path in wanted if path in edited]
+    again = [key for key in lost(text, present) if key.now]
+    notes += [f"{key.key} is {key.now} as it was before us: written again." for key in again]
     notes += _overruled(found, wanted, left, use)
     gone = [path for path in _taken_back(left, present) if path not in wanted]
     notes += _gone(found, left, gone, present.use)
@@ -113,13 +139,19 @@ def as_before(text: bytes, before: bytes) -> bytes:
     return restore(text, before, _OURS)
 
 
-def master_key(text: bytes, environment: dict[str, str]) -> str | None:
+def master_key(text: bytes, environment: Mapping[str, str]) -> str | None:
     """LiteLLM's master key, `os.environ/NAME` and `${NAME}` resolved from `environment`."""
     value = _found(text)[MASTER_KEY]
     if not isinstance(value, str) or not value:
         return environment.get("LITELLM_MASTER_KEY")
     reference = re.fullmatch(r"os\.environ/(\w+)|\$\{(\w+)\}", value)
     return environment.get(reference[1] or reference[2]) if reference else value
+
+
+def weak_key_permitted(text: bytes, environment: Mapping[str, str]) -> bool:
+    """Whether a newer LiteLLM is told to start without a master key, or with a published one."""
+    by_environment = environment.get("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "")
+    return _found(text)[PERMIT_WEAK_KEY] is True or by_environment.strip().lower() == "true"
 
 
 def rate_limit(text: bytes) -> int | None:
@@ -150,10 +182,27 @@ def overriding_variables(text: bytes, names: Collection[str]) -> list[str]:
     return [name for name in names if name in values and values[name] != f"{REFERENCE}{name}"]
 
 
-def lost(text: bytes, present: Present) -> tuple[str, ...]:
-    """The names of keys that we left in the text and that are not in it any more."""
+def lost(text: bytes, present: Present) -> tuple[Lost, ...]:
+    """The keys that we left in the text and that are gone, or as they were before us again."""
     found = _found(text)
-    return tuple(_name(path) for path in _left(found, present) if found[path] is None)
+    left = _left(found, present)
+    gone = [path for path in left if not _same(found, path, left)]
+    edited = _edited_paths(text, present)
+    return tuple(
+        Lost(
+            _name(path),
+            "" if found[path] is None else _shown(found[path]),
+            path not in FLAGS or found[path] is True,
+        )
+        for path in gone
+        if path not in edited
+    )
+
+
+def edited(text: bytes, present: Present) -> dict[str, str]:
+    """The keys that somebody has set to something else than we left there, and to what."""
+    found = _found(text)
+    return {_name(path): _shown(found[path]) for path in _edited_paths(text, present)}
 
 
 def off(text: bytes) -> tuple[str, ...]:
@@ -175,9 +224,35 @@ def pool_limit(text: bytes) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
+def settings_in_database(text: bytes) -> bool:
+    """Whether LiteLLM reads its table LiteLLM_Config as well."""
+    return _found(text)[IN_DATABASE] is True
+
+
+def top_keys() -> dict[str, list[str]]:
+    """The keys that are ours or would defeat them, by section, without what is below them."""
+    paths = (*_OURS, DATABASE_URL, POOL)
+    sections = dict.fromkeys(path[0] for path in paths)
+    return {
+        section: [*dict.fromkeys(path[1] for path in paths if path[0] == section)]
+        for section in sections
+    }
+
+
 def overrides_cache(text: bytes) -> bool:
     """Whether `cache_params.url` would defeat gateway.env's REDIS_URL."""
     return _found(text)[CACHE_URL] not in (None, f"{REFERENCE}REDIS_URL")
+
+
+def cache_places(text: bytes) -> tuple[str, ...]:
+    """The names of the other keys that name a Redis for the cache."""
+    found = _found(text)
+    return tuple(_name(path) for path in _CACHE_PLACES if found[path])
+
+
+def caches(text: bytes) -> bool:
+    """Whether LiteLLM's response cache is on."""
+    return _found(text)[CACHE] is True
 
 
 # One pass over a text serves its edit and all questions about it: a long one takes seconds.
@@ -219,6 +294,22 @@ def _left(found: Mapping[Path, object], present: Present) -> dict[Path, Scalar]:
     return _values(present.use, _own_cache(found, present))
 
 
+def _edited_paths(text: bytes, present: Present) -> list[Path]:
+    """The keys that somebody has set to something else than we left there.
+
+    Where all that we have changed reads as it did before us, nobody has: the file was written
+    anew, from a template or a backup. Of one key alone that is believed of a file that says so.
+    """
+    found = _found(text)
+    left = _left(found, present)
+    other = [path for path in left if not _same(found, path, left)]
+    if other and present.origin and (len(other) > 1 or says_generated(text)):
+        before = _found(present.origin.pristine)
+        if all(_same(found, path, before) for path in left):
+            return []
+    return [path for path in other if found[path] is not None]
+
+
 def _taken_back(left: Mapping[Path, Scalar], present: Present) -> list[Path]:
     """The keys that are as they were before us as soon as they are not wanted any more."""
     paths = [path for path in left if path not in FLAGS]
@@ -252,7 +343,7 @@ def _purpose(path: Path, use: RedisUse) -> str:
     return "the cache" if use.cache and path != BUFFER else "the spend buffer"
 
 
-def _same(found: Mapping[Path, object], path: Path, wanted: Mapping[Path, Scalar]) -> bool:
+def _same(found: Mapping[Path, object], path: Path, wanted: Mapping[Path, object]) -> bool:
     # In Python, 0 equals False and 1 equals True.
     return type(found[path]) is type(wanted[path]) and found[path] == wanted[path]
 

@@ -23,6 +23,7 @@ from hx_gateway_db.layout import (
 from hx_gateway_db.settings.values import Cache, Settings
 
 RATE_LIMIT = "LITELLM_RATE_LIMIT_TOKENS_PER_MINUTE"
+_CACHE_VARIABLES = ("LITELLM_CACHE", "LITELLM_RATE_LIMIT_ENABLED", RATE_LIMIT)
 
 
 def _edited_since(line: str, state: State | None) -> bool:
@@ -34,10 +35,10 @@ def _edited_since(line: str, state: State | None) -> bool:
 class DropIn:
     """One drop-in: the unit it is for, its file name, its template and what that is given.
 
-    `ours` says which of its lines are ours, `prepared` which belong to a preparation of Prisma's
-    client; with neither, the whole file is ours. There is one where it is `wanted` for what the
-    host is wired to, None if that is not known. A sentence on it names what it goes with
-    (`purpose`), and only speaks of lines that are `edited`.
+    `ours` says which of its lines are ours, `sets` what they set (a variable, or a file to read),
+    `prepared` which belong to a preparation of Prisma's client; with none, the whole file is ours.
+    There is one where it is `wanted` for what the host is wired to, None if that is not known. A
+    sentence on it names what it goes with (`purpose`), and only speaks of lines that are `edited`.
 
     A remove takes what is ours out, and the file with it where only our comments remain, so that a
     purge finds nothing.
@@ -47,6 +48,7 @@ class DropIn:
     file: str
     template: str
     ours: Ownership | None = None
+    sets: Callable[[Layout], tuple[str, ...]] = lambda layout: ()
     prepared: Ownership | None = None
     values: Callable[[Settings | None, Layout], Mapping[str, object]] = lambda settings, layout: {}
     wanted: Callable[[Settings | None], bool] = lambda settings: True
@@ -68,7 +70,7 @@ PRISMA_LINES = Ownership(
 )
 CACHE_LINES = Ownership(
     re.compile(
-        rf"Environment\s*=\s*\"?(LITELLM_CACHE|LITELLM_RATE_LIMIT_ENABLED|{RATE_LIMIT})=.*"
+        rf"Environment\s*=\s*\"?({'|'.join(_CACHE_VARIABLES)})=.*"
         r"|# (Example simple rate limit): \d+ req/min per key \(in force through config\.yaml\)"
     )
 )
@@ -94,6 +96,7 @@ DATABASE = {
         DATABASE_DROP_IN,
         "30-db.conf.j2",
         ours=DATABASE_LINES,
+        sets=lambda layout: (str(layout.gateway_env),),
         prepared=PRISMA_LINES if unit == LITELLM_UNIT else None,
         values=lambda settings, layout: {"gateway_env": str(layout.gateway_env)},
         edited=lambda line, state: True,
@@ -106,6 +109,7 @@ CACHE = DropIn(
     "40-cache.conf",
     "40-cache.conf.j2",
     ours=CACHE_LINES,
+    sets=lambda layout: _CACHE_VARIABLES,
     values=lambda settings, layout: {"rate_limit": _rate_limit(settings)},
     wanted=lambda settings: settings is not None and settings.cache is not None,
     purpose="the cache",

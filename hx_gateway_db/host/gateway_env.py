@@ -13,6 +13,7 @@ from typing import Any
 from hx_gateway_db.layout import WRAPPER_UNIT
 from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import VARIABLES, Answer
+from hx_gateway_db.settings.litellm import LIMITS_ALWAYS_SHARED, Change, LiteLLM
 from hx_gateway_db.settings.urls import (
     database_url,
     libpq_url,
@@ -43,7 +44,7 @@ class Derived:
 
     `needed` says for which database (None: not known) and uses of Redis there is one, `text` its
     value then. A sentence on it names what it is there for (`purpose`), and says its value, or
-    `shown` where that is a secret.
+    `shown` where that is a secret. A LiteLLM with the change `dead_since` does not read it.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Derived:
     text: Callable[[Settings], str]
     purpose: Callable[[Settings], str]
     shown: str = ""
+    dead_since: Change | None = None
 
     def value(self, settings: Settings) -> str | None:
         """What it says; None: there is no such line."""
@@ -108,6 +110,7 @@ DERIVED = (
         needed=lambda postgres, use: use.shared_limits,
         text=lambda settings: "true",
         purpose=lambda settings: "the spend buffer" if settings.cache else "the cache",
+        dead_since=LIMITS_ALWAYS_SHARED,
     ),
     Derived(
         "PRISMA_SCHEMA_DISABLE_ADVISORY_LOCK",
@@ -135,6 +138,12 @@ LINES: tuple[Answered | Derived | Offered | Said, ...] = (
     *DERIVED,
     *SAID,
 )
+# Made once, and from then on like a line of an administrator's: no run changes it or takes it out.
+SALT = "LITELLM_SALT_KEY"
+_SALT_COMMENT = (
+    "# What LiteLLM has encrypted in the database can't be read without this key: never change it,",
+    "# and keep a copy of it apart from the database's",
+)
 ANSWERED = tuple(line for line in LINES if isinstance(line, Answered))
 OWNED_KEYS = tuple(line.key for line in LINES)
 
@@ -154,6 +163,23 @@ def lines_for(settings: Settings) -> dict[str, str]:
     """The value of each line that there is for `settings`, by its key."""
     said = {line.key: line.value(settings) for line in LINES}
     return {key: value for key, value in said.items() if value is not None}
+
+
+def by_version(settings: Settings) -> dict[str, Change]:
+    """Of the lines that there are for `settings`, those that not every LiteLLM reads.
+
+    By the key of each, what makes it a dead one.
+    """
+    there = (line for line in DERIVED if line.value(settings) is not None)
+    return {line.key: line.dead_since for line in there if line.dead_since}
+
+
+def dead(settings: Settings, litellm: Callable[[], LiteLLM]) -> list[str]:
+    """The keys that this LiteLLM does not read; it is asked for only where one depends on it."""
+    if not (keys := by_version(settings)):
+        return []
+    present = litellm()
+    return [key for key, change in keys.items() if present.has(change)]
 
 
 def answered(present: Mapping[str, str]) -> dict[str, Any]:
@@ -204,6 +230,21 @@ def as_before(text: str, before: str, after: str, template: str) -> str:
     return merge(text, rendered, template, others=others)
 
 
+def with_salt(existing: str | None, salt: str, template: str) -> str:
+    """`existing` with one more line at its end, which says `salt`; it has none yet.
+
+    A new file begins as `template`, a rendering with all keys, does. Raises EnvFileRefusal.
+    """
+    _check_size(existing or "")
+    before = existing if existing is not None else template.partition("\n\n")[0] + "\n"
+    ending = "" if before.endswith("\n") or not before else "\n"
+    text = before + "\n".join((ending, *_SALT_COMMENT, f"{SALT}={salt}", ""))
+    wanted = {**values(before), SALT: salt}
+    if values(text) != wanted or by_dotenv(text).get(SALT) != salt:
+        raise EnvFileRefusal("an unclosed quote or a final backslash would swallow our lines")
+    return text
+
+
 def _merge_lines(
     existing: str, wanted: Mapping[str, str], template: str, owned: Collection[str]
 ) -> str:
@@ -249,11 +290,16 @@ def _lines(text: str) -> list[str]:
 
 def _agreed(text: str) -> dict[str, str]:
     """The values that systemd and python-dotenv read in the same way."""
-    by_dotenv = _by_dotenv(text)
-    return {key: value for key, value in values(text).items() if by_dotenv.get(key) == value}
+    also = by_dotenv(text)
+    return {key: value for key, value in values(text).items() if also.get(key) == value}
 
 
-def _by_dotenv(text: str) -> Mapping[str, str | None]:
+def by_dotenv(text: str) -> Mapping[str, str | None]:
+    """The values that python-dotenv reads, nothing expanded.
+
+    Raises EnvFileRefusal for what it would read for too long.
+    """
+    _check_size(text)
     import logging
 
     from dotenv import dotenv_values
@@ -274,9 +320,9 @@ def _check_size(text: str) -> None:
 
 
 def _prove(before: str, after: str, wanted: Mapping[str, str], owned: Collection[str]) -> None:
-    by_systemd, by_dotenv = values(after), _by_dotenv(after)
+    by_systemd, also = values(after), by_dotenv(after)
     for key in owned:
-        if not by_systemd.get(key) == by_dotenv.get(key) == wanted.get(key):
+        if not by_systemd.get(key) == also.get(key) == wanted.get(key):
             number = next((i.first for i in assignments(after) if key in i.key.split()), None)
             where = f"line {number}" if number else "the file"
             raise EnvFileRefusal(

@@ -1,5 +1,6 @@
 """What the host has now: the files that matter, and the settings that they hold."""
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from hx_gateway_db.errors import InvalidSettings, Refused
+from hx_gateway_db.findings import to_run
 from hx_gateway_db.host import drop_in, gateway_env
 from hx_gateway_db.host.drop_ins import (
     CACHE,
@@ -36,7 +38,7 @@ from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.snapshot import FileImage, take
 
 if TYPE_CHECKING:
-    from hx_gateway_db.host.config_yaml import Origin, Present
+    from hx_gateway_db.host.config_yaml import Lost, Origin, Present
 
 # config_yaml is loaded where it is needed: the questions wait for "answers", and mostly have none
 # about Redis.
@@ -49,8 +51,8 @@ class Host:
     `readable` are the answers that its URLs hold all the same.
 
     `files` are all that a plan for the present BASE reads, those that are missing as None.
-    `groups` maps the names in the host's own /etc/group to their ids. `unusable` says in a
-    sentence what keeps a file from being read; only a host that is left as it is has such files,
+    `groups` maps the names in the host's own /etc/group to their ids. `unusable` says
+    what keeps a file from being read; only a host that was read leniently has such files,
     and they count as missing.
     """
 
@@ -60,7 +62,7 @@ class Host:
     settings: Settings | None
     problem: str
     groups: Mapping[str, int] = field(repr=False)
-    unusable: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    unusable: Mapping[PurePosixPath, Refused] = field(default_factory=dict)
     readable: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -128,6 +130,16 @@ class Host:
         return from_host(self.settings, local) if self.settings else dict(self.readable)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The passwords and the key that gateway.env has, for redaction."""
+        passwords = self.settings.secrets if self.settings else ()
+        text = ""
+        with suppress(Refused):
+            text = self.text(self.layout.gateway_env) or ""
+        salt = environment_files.values(text).get(gateway_env.SALT, "")
+        return (*passwords, salt) if salt else passwords
+
+    @property
     def values(self) -> dict[str, str]:
         """Today's values of what we keep track of, for `left`."""
         if self.layout.gateway_env in self.distrusted:
@@ -144,8 +156,11 @@ class Host:
         return Present(self.origin, self.wired, self.redis_use, in_force and not self.buffer_ours)
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """The keys that we left in config.yaml and that are gone, as after it was rendered anew."""
+    def lost(self) -> tuple["Lost", ...]:
+        """The keys of ours that config.yaml has lost, as after it was rendered anew.
+
+        None where it is not there, or can't be read.
+        """
         from hx_gateway_db.host import config_yaml
 
         image = self.files[self.layout.config_yaml]
@@ -173,32 +188,37 @@ class Host:
 
     def text(self, path: PurePosixPath) -> str | None:
         """A file as UTF-8 text. Raises Refused when it is not."""
-        image = self.files[path]
+        image = self.files.get(path)
         try:
             return None if image is None else image.content.decode()
         except UnicodeDecodeError:
             raise Refused(f"{path} is not UTF-8 text", "mend it first") from None
 
 
-def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool = False) -> Host:
+def read_host(root: Path, base: PurePosixPath | None = None, *, lenient: bool = False) -> Host:
     """Read the host at `root`; without `base`, the one it was wired with, or the usual one.
 
-    Raises Refused for files that can't be trusted or read; for a host that is to be left without
-    us (`to_leave`), not because of those that the gateway's user may own.
+    Raises Refused for files that can't be trusted or read; for a host that is looked at, or left
+    without us (`lenient`), only where that is one of our own state.
     """
     state_image = take(root, STATE_FILE)
     state = load(state_image.content.decode(errors="replace")) if state_image else None
-    drop_ins = {record.path: take(root, record.path) for record in on_host(state)}
-    layout = Layout(root, base or _present_base(state, drop_ins))
-    unusable: dict[PurePosixPath, str] = {}
-    files = {STATE_FILE: state_image, **drop_ins}
-    for path in (layout.gateway_env, layout.config_yaml):
+    unusable: dict[PurePosixPath, Refused] = {}
+
+    def taken(path: PurePosixPath) -> FileImage | None:
         try:
-            files[path] = take(root, path)
-        except Refused as refusal:
-            if not to_leave:
-                raise
-            files[path], unusable[path] = None, str(refusal)
+            return take(root, path)
+        except Refused as error:
+            refusal = _masked(root, path) or error
+            if not lenient:
+                raise refusal from None
+            unusable[path] = refusal
+            return None
+
+    drop_ins = {record.path: taken(record.path) for record in on_host(state)}
+    layout = Layout(root, base or _present_base(state, drop_ins))
+    files = {STATE_FILE: state_image, **drop_ins}
+    files |= {path: taken(path) for path in (layout.gateway_env, layout.config_yaml)}
     files |= {path: take(root, path) for path in (PRISTINE_CONFIG, GROUPS)}
     host = Host(layout, files, state, None, "", _groups(files[GROUPS]), unusable)
     if found := host.distrusted:
@@ -207,9 +227,9 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, to_leave: bool =
         if host.text(layout.gateway_env) is None:
             return host
     except Refused as refusal:
-        if not to_leave:
+        if not lenient:
             raise
-        unusable[layout.gateway_env] = str(refusal)
+        unusable[layout.gateway_env] = refusal
         return replace(host, files={**files, layout.gateway_env: None})
     try:
         return replace(host, settings=_read_settings(host))
@@ -235,6 +255,14 @@ def tracked(answers: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, s
 def free_system_group_id(host: Host) -> int:
     """An id for a new system group (Debian policy 9.2.2: 100 to 999)."""
     return next(gid for gid in range(999, 99, -1) if gid not in host.groups.values())
+
+
+def _masked(root: Path, path: PurePosixPath) -> Refused | None:
+    """What is to be said of a link in the place of a drop-in, as an administrator masks one."""
+    if path.suffix != ".conf" or not os.path.islink(root / path.relative_to("/")):
+        return None
+    cure = f"{to_run('rm', str(path))}, then 'hx-gateway-db apply'"
+    return Refused(f"{path} is a link, which masks our drop-in", cure)
 
 
 def _present_base(

@@ -3,6 +3,7 @@
 A section of an included file takes the place of the whole section of that name; lists are joined.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,23 +34,45 @@ class Part:
 
 
 def parts(host: Host) -> list[Part]:
-    """config.yaml and what it includes, in the order in which LiteLLM reads them."""
+    """config.yaml and what it includes, in the order in which LiteLLM reads them.
+
+    What an included file includes comes after all that was named before it. It is looked for beside
+    the file that names it, as LiteLLM 1.106 does, then beside config.yaml, as 1.74 does.
+    """
     path = host.layout.config_yaml
     image = host.files[path]
-    text = image.content if image else b""
-    found = [Part(path, text)]
-    names: object = None
+    found = [Part(path, image.content if image else b"")]
+    known = {path}
+    for part in found:
+        for name in _included(part):
+            beside = [folder / name for folder in (part.path.parent, path.parent)]
+            there = next((place for place in beside if _is_there(host, place)), beside[0])
+            if there not in known and len(found) < _MOST:
+                known.add(there)
+                found.append(_read(host, there))
+    return found
+
+
+def _included(part: Part) -> list[str]:
     with suppress(YamlRefusal):
-        names = lookup(text, ("include",))
-    listed = names[:_MOST] if isinstance(names, list) else []
-    return [*found, *(_read(host, path.parent / name) for name in listed if isinstance(name, str))]
+        names = lookup(part.text, ("include",))
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return []
+
+
+def _is_there(host: Host, path: PurePosixPath) -> bool:
+    return os.path.lexists(host.layout.root / path.relative_to("/"))
 
 
 def _read(host: Host, path: PurePosixPath) -> Part:
     try:
-        return Part(path, foreign_file.read(path, _LARGEST, host.layout.root))
+        text = foreign_file.read(path, _LARGEST, host.layout.root)
+        lookup(text, ("include",))
     except Unreadable as error:
         return Part(path, b"", "it is not there" if error.missing else str(error))
+    except YamlRefusal as refusal:
+        return Part(path, b"", refusal.what)
+    return Part(path, text)
 
 
 def last_with(found: Sequence[Part], section: str) -> Part:

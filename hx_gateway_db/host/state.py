@@ -84,7 +84,8 @@ class State:
     on this host's server at `local_port`; `redis_user` a user of its Redis and the port, which
     the server `redis_unit` forgets when it ends. `restart` are units that still run with what the
     files held before. `transaction_buffer` says whether keys of config.yaml are there for the
-    spend buffer.
+    spend buffer. `salt_sha256` is of the LITELLM_SALT_KEY that we made, which has too many bits for
+    it to tell anything.
     `left` is what we wrote last, as digests.
 
     The order of the fields is that of the file's lines.
@@ -102,6 +103,7 @@ class State:
     redis_unit: str = field(default="", metadata=_one("redis-unit"))
     restart: tuple[str, ...] = field(default=(), metadata=_each("restart"))
     transaction_buffer: bool = field(default=False, metadata=_flag("transaction-buffer"))
+    salt_sha256: str = field(default="", metadata=_one("salt-sha256"))
     left: Left = field(default_factory=Left, metadata=_LEFT)
 
 

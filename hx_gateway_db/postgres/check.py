@@ -10,12 +10,13 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.postgres import sentences as errors
 from hx_gateway_db.postgres.authentication import LoginFailed
-from hx_gateway_db.postgres.facts import Facts, Pool, findings
+from hx_gateway_db.postgres.facts import OLDEST, Facts, Pool, findings
 from hx_gateway_db.postgres.login import Connection, explained, login
 from hx_gateway_db.postgres.questions import ask
 from hx_gateway_db.postgres.reach import Reached, reach
 from hx_gateway_db.postgres.replies import row, rows
 from hx_gateway_db.postgres.target import Target, identifier, schema_of, target_of
+from hx_gateway_db.settings.litellm import UNKNOWN, LiteLLM
 from hx_gateway_db.settings.urls import encode
 from hx_gateway_db.settings.values import Postgres
 
@@ -35,14 +36,20 @@ class NotUsable(Refused):
 
 @dataclass(frozen=True)
 class PostgresInspection:
-    """What was found, in the order it was looked at, and whether a PgBouncer stands in front."""
+    """What was found, in the order it was looked at, and whether a PgBouncer stands in front.
+
+    `fresh`: LiteLLM has no tables there yet; None if it could not be asked.
+    """
 
     findings: tuple[Finding, ...]
     pooled: bool
+    fresh: bool | None = None
 
 
-def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
-    """Go the way that LiteLLM will go, and look at all it will need, within 8 s.
+def inspect_postgres(
+    postgres: Postgres, pool: Pool, litellm: LiteLLM = UNKNOWN
+) -> PostgresInspection:
+    """Go the way that this LiteLLM will go, and look at all it will need, within 8 s.
 
     The way ends at the first step that fails: what comes after it is not among the findings. What
     the login shows is found in full. Nothing is changed on the server.
@@ -58,14 +65,15 @@ def inspect_postgres(postgres: Postgres, pool: Pool) -> PostgresInspection:
     found += steps
     if facts is None:
         return PostgresInspection(tuple(found), pooled=False)
-    found += findings(postgres, facts, datetime.now(UTC), pool)
-    return PostgresInspection(tuple(found), facts.pooled)
+    found += findings(postgres, facts, datetime.now(UTC), pool, litellm)
+    fresh = facts.tables == 0 if facts.version >= OLDEST else None
+    return PostgresInspection(tuple(found), facts.pooled, fresh)
 
 
 def missing_tables(postgres: Postgres) -> list[str]:
     """Which of the tables that LiteLLM needs most are not there. Raises NotUsable."""
     query = "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)"
-    with _used(postgres, time.monotonic() + _SECONDS) as connection:
+    with used(postgres, time.monotonic() + _SECONDS) as connection:
         found = rows(connection, query, [schema_of(postgres), list(_TABLES)], str)
         there = {name for (name,) in found}
     return [name for name in _TABLES if name not in there]
@@ -80,14 +88,14 @@ def spend_rows(postgres: Postgres, seconds: float) -> Iterator[Callable[[str, st
     """
     table = f"{identifier(schema_of(postgres))}.{identifier(_SPEND_LOGS)}".replace("%", "%%")
     query = f"SELECT 1 FROM {table} WHERE request_id = %(request)s AND %(key)s IN ('', api_key)"
-    with _used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
+    with used(postgres, time.monotonic() + _SECONDS + seconds) as connection:
         yield lambda request, key: bool(
             row(connection, query, {"request": request, "key": key}, int)
         )
 
 
 @contextmanager
-def _used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
+def used(postgres: Postgres, deadline: float) -> Iterator[Connection]:
     """The database as LiteLLM uses it, each query for itself. Raises NotUsable."""
     target = target_of(postgres)
     steps, reached = reach(target, min(deadline, time.monotonic() + _SECONDS))

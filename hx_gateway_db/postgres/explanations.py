@@ -241,7 +241,8 @@ ROWS: tuple[tuple[str, Sentence], ...] = (
         r"\A28P01",
         LOGIN,
         "{place} refuses the password of the user {user}",
-        "a user that does not exist, or a password that has expired, looks the same",
+        "a user that does not exist, or a password that has expired or is kept as MD5, looks the"
+        " same",
         "check {user_answer} and {password_answer}",
         _ADMINISTRATOR,
     ),

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from hx_gateway_db.findings import Cure, Finding, Subject
 from hx_gateway_db.postgres.target import identifier, schema_of, target_of
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import LIBPQ_TLS, UNKNOWN, LiteLLM, checks_certificate
 from hx_gateway_db.settings.values import Postgres
 
-# LiteLLM's own size of the pool, for each gateway (litellm/proxy/proxy_cli.py).
 OLDEST = 90600
 _CLOCK_SECONDS = 60
 _EXPIRY_DAYS = 14
@@ -29,6 +29,8 @@ _SUPPORTED_UNTIL = {
     18: date(2030, 11, 14),
 }
 _ADMINISTRATOR = Cure.POSTGRES_ADMINISTRATOR
+# Where a setting of a login stands (ALTER ROLE, ALTER DATABASE): bits of `Facts.set_for`.
+_DATABASE, _ROLE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class Facts:
     """What was asked in one session; `slots` is None behind a pooler, which hides them.
 
     `clock` is how many seconds the server's is ahead; `password_until` is seconds since the epoch.
-    `foreign_owner` owns some of LiteLLM's tables, `foreign_table` is none of LiteLLM's.
+    `foreign_owner` owns some of LiteLLM's tables, `foreign_table` is none of LiteLLM's. `acts_as`
+    is the role that the login acts as, empty for itself; `set_for` says where that is set, for the
+    login role (2), the database (1), one in the other (3), or all roles (0).
     """
 
     version: int
@@ -93,11 +97,15 @@ class Facts:
     foreign_owner: str = ""
     tables: int = 0
     foreign_table: str = ""
+    acts_as: str = ""
+    set_for: int = 0
     slots: Slots | None = None
 
 
-def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Iterator[Finding]:
-    """What the facts mean for a gateway with such a pool, each a finding."""
+def findings(
+    postgres: Postgres, facts: Facts, now: datetime, pool: Pool, litellm: LiteLLM = UNKNOWN
+) -> Iterator[Finding]:
+    """What the facts mean for a gateway with such a pool and LiteLLM, each a finding."""
     yield _version(postgres, facts, now)
     if facts.version < OLDEST:
         return
@@ -108,7 +116,7 @@ def findings(postgres: Postgres, facts: Facts, now: datetime, pool: Pool) -> Ite
     yield _tables(postgres, facts)
     if facts.slots:
         yield _connections(postgres, facts.slots, pool)
-    yield from _sslmode(postgres)
+    yield from _sslmode(postgres, litellm)
     yield _clock(postgres, facts)
     yield _password(postgres, facts, now)
 
@@ -184,6 +192,13 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
     schema, database, user = schema_of(postgres), postgres.database, postgres.user
     where = f"in the schema {schema} of the database {database}"
     role, quoted = identifier(user), identifier(schema)
+    if not facts.may_create and facts.acts_as:
+        acts_as = _said(postgres, facts.acts_as)
+        return _about(postgres, "schema").failed(
+            f"{user} acts as the role {acts_as} (SET role), which may not create tables {where}",
+            "LiteLLM starts without them and then refuses every virtual key",
+            f"as an administrator run {_reset(postgres, facts)}, or give that role the right",
+        )
     if not facts.may_create and facts.schema_exists:
         return _about(postgres, "schema").failed(
             f"the role {user} may not create tables {where}",
@@ -213,6 +228,15 @@ def _schema(postgres: Postgres, facts: Facts) -> Finding:
 
 def _tables(postgres: Postgres, facts: Facts) -> Finding:
     database, user = postgres.database, postgres.user
+    if facts.foreign_owner and facts.acts_as:
+        owner, acts_as = (_said(postgres, one) for one in (facts.foreign_owner, facts.acts_as))
+        return _about(postgres, "tables").failed(
+            f"tables of LiteLLM in {database} belong to the role {owner}, and {user} acts as the"
+            f" role {acts_as} (SET role), which is no member of it",
+            "LiteLLM changes its tables when it is upgraded",
+            f"as an administrator run {_reset(postgres, facts)}, or give the tables to the role"
+            " that it acts as",
+        )
     if facts.foreign_owner:
         owner = _said(postgres, facts.foreign_owner)
         return _about(postgres, "tables").failed(
@@ -233,6 +257,17 @@ def _tables(postgres: Postgres, facts: Facts) -> Finding:
         return _about(postgres, "tables").ok(f"LiteLLM has no tables in {database} yet")
     what = f"the {facts.tables} tables of LiteLLM in {database} can be changed by {user}"
     return _about(postgres, "tables").ok(what)
+
+
+def _reset(postgres: Postgres, facts: Facts) -> str:
+    """The statement that lets the login act as itself again."""
+    role, database = identifier(postgres.user), identifier(postgres.database)
+    if facts.set_for == _DATABASE:
+        return f"ALTER DATABASE {database} RESET role"
+    if not facts.set_for:
+        return "ALTER ROLE ALL RESET role"
+    place = f" IN DATABASE {database}" if facts.set_for & _DATABASE else ""
+    return f"ALTER ROLE {role}{place} RESET role"
 
 
 def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:
@@ -269,6 +304,8 @@ def _connections(postgres: Postgres, slots: Slots, pool: Pool) -> Finding:
         what = f"{what} has room for {room} connections of LiteLLM"
         each = max(1, room // gateways // pool.workers)
         cure = f"{cure}, or set general_settings.database_connection_pool_limit to {each}"
+        if room < gateways * pool.workers and pool.workers > 1:
+            cure = f"{cure} and --num_workers to {max(1, room // gateways)}"
         return _about(postgres, "connections").warning(what, why, cure)
     what = f"there is room for {room} connections of LiteLLM; {why}"
     return _about(postgres, "connections").ok(what)
@@ -278,15 +315,19 @@ def _gateways(number: int) -> str:
     return "one gateway" if number == 1 else f"{number} gateways"
 
 
-def _sslmode(postgres: Postgres) -> Iterator[Finding]:
+def _sslmode(postgres: Postgres, litellm: LiteLLM) -> Iterator[Finding]:
     mode = dict(postgres.parameters).get("sslmode")
-    if mode is not None:
-        yield _about(postgres, "sslmode").warning(
-            f"DATABASE_URL says sslmode={said(mode, most=_LONGEST_NAME)}",
-            "libpq's word, which the Prisma of LiteLLM 1.74 takes for prefer: no certificate is"
-            " checked",
-            "answer PG_SSLMODE=verify-full",
-        )
+    if mode is None:
+        return
+    old = litellm.before(LIBPQ_TLS)
+    why = f"libpq's word, which {old} takes for prefer: no certificate is checked"
+    if checks_certificate(litellm, mode):
+        why = f"libpq's word, for which {litellm} checks a certificate; this check has not"
+    yield _about(postgres, "sslmode").warning(
+        f"DATABASE_URL says sslmode={said(mode, most=_LONGEST_NAME)}",
+        why,
+        "answer PG_SSLMODE=verify-full",
+    )
 
 
 def _clock(postgres: Postgres, facts: Facts) -> Finding:

@@ -25,7 +25,7 @@ SELECT
     pg_is_in_recovery(),
     extract(epoch FROM clock_timestamp())::float8,
     (SELECT CASE WHEN isfinite(rolvaliduntil) THEN extract(epoch FROM rolvaliduntil)::float8 END
-        FROM pg_roles WHERE rolname = current_user),
+        FROM pg_roles WHERE rolname = session_user),
     EXISTS (SELECT FROM place),
     coalesce((SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')
         FROM place), has_database_privilege(current_database(), 'CREATE')),
@@ -33,13 +33,23 @@ SELECT
     coalesce((SELECT min(pg_get_userbyid(relowner)) FROM tables
         WHERE ours AND NOT pg_has_role(relowner, 'USAGE')), ''),
     (SELECT count(*) FROM tables WHERE ours),
-    coalesce((SELECT min(relname) FROM tables WHERE NOT ours), '')
+    coalesce((SELECT min(relname) FROM tables WHERE NOT ours), ''),
+    CASE WHEN current_user <> session_user THEN current_user ELSE '' END,
+    -- Where that is set, in the order in which the server looks (a bit for the role, one for the
+    -- database): pg_db_role_setting, utils/init/postinit.c
+    coalesce((SELECT max((setrole <> 0)::int * 2 + (setdatabase <> 0)::int)
+        FROM pg_db_role_setting, unnest(setconfig) AS setting
+        WHERE setting LIKE 'role=%%'
+        AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    ), 0)
 """
-_RIGHTS_TYPES = (str, bool, bool, float, float, bool, bool, str, str, int, str)
+_RIGHTS_TYPES = (str, bool, bool, float, float, bool, bool, str, str, int, str, str, int)
 
-# A role sees whose the other connections are, but where from of its own only: that will do.
+# A role sees whose the other connections are, but where from of its own only: that will do. They
+# are counted by who has logged in, whoever that acts as.
 _SLOTS = """
-WITH me AS (SELECT oid, rolsuper, rolconnlimit FROM pg_roles WHERE rolname = current_user),
+WITH me AS (SELECT oid, rolsuper, rolconnlimit FROM pg_roles WHERE rolname = session_user),
 here AS (SELECT oid, datconnlimit FROM pg_database WHERE datname = current_database())
 SELECT
     current_setting('max_connections')::int - CASE WHEN (SELECT rolsuper FROM me) THEN 0 ELSE

@@ -54,6 +54,11 @@ class Report:
     interpreter: str = ""
 
     @property
+    def homeless(self) -> bool:
+        """Whether Prisma's client can't tell where the user's home is."""
+        return self.client == "no home"
+
+    @property
     def healthy(self) -> bool:
         return self.installed and not (self.client or self.engine or self.cli)
 
@@ -166,6 +171,12 @@ def _client(report: Report, unit: str) -> Finding:
         what = f"Prisma's client in {report.package} was generated for another version of LiteLLM"
         why = "queries for tables and columns that it does not know fail"
         return about.warning(what, why, _PREPARE, by=Cure.PRISMA_PREPARATION)
+    if report.homeless:
+        what = f"Prisma asks where the home is of the user that {unit} runs as, and nobody knows"
+        why = f"with DynamicUser=yes, or a number as User=, the system has none; {_NOT_STARTING}"
+        short = unit.removesuffix(".service")
+        cure = f"run 'systemctl edit {short}', and write there [Service] and Environment=HOME=/"
+        return about.failed(what, why, cure)
     if reason == "not generated":
         what = f"Prisma's client was never generated for {report.python}, which {unit} runs"
     else:

@@ -99,8 +99,19 @@ def runs(path: str) -> bool:
 
 def broken(error: BaseException) -> str:
     """An error as a short text: its kind, and the module or file that it is about."""
+    if isinstance(error, RuntimeError) and homeless():
+        return "no home"
     about = getattr(error, "name", None) or getattr(error, "filename", None) or ""
     return f"{type(error).__name__} {about}".strip()
+
+
+def homeless() -> bool:
+    """Whether neither HOME nor the system knows where this user's home is."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return True
+    return False
 
 
 def litellm_schema() -> Path | None:

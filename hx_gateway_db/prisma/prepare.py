@@ -137,7 +137,7 @@ def recorded(drop_in: str) -> dict[str, str]:
 def _prepare(sandbox: Sandbox, progress: Progress) -> Prepared:
     environment = _present()
     report = probe(sandbox, environment)
-    if not report.installed:
+    if report.homeless or not report.installed:
         raise Refused(_sentence(report))
     if report.cli == "not on PATH":
         environment["PATH"] = f"{PurePosixPath(report.python).parent}:{report.path}"

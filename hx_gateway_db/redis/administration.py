@@ -53,7 +53,7 @@ class Persistence:
 def server_here(redis: Redis) -> bool:
     """Whether we can make users on a Redis of this machine."""
     try:
-        with _local(redis):
+        with local_server(redis):
             return True
     except Refused:
         return False
@@ -65,7 +65,7 @@ def provision_local(redis: Redis, *, ours: bool) -> Provisioned:
     A user of that name that is not ours is used as it is, if it can log in and may do enough.
     Raises Refused with the reason.
     """
-    with _local(redis) as server:
+    with local_server(redis) as server:
         if _exists(redis, server) and not ours:
             return _reuse(redis)
         _make(redis, server)
@@ -74,7 +74,7 @@ def provision_local(redis: Redis, *, ours: bool) -> Provisioned:
 
 def persistence(redis: Redis) -> Persistence:
     """How the user is kept on this machine's server. Raises Refused as provision_local."""
-    with _local(redis) as server:
+    with local_server(redis) as server:
         acl_file = _acl_file(server)
         return (
             Persistence(acl_file=acl_file)
@@ -85,7 +85,7 @@ def persistence(redis: Redis) -> Persistence:
 
 def forget_local(redis: Redis) -> None:
     """Take a user that we made away. Raises Refused when the server can't be asked to."""
-    with _local(redis) as server:
+    with local_server(redis) as server:
         server.ask("ACL", "DELUSER", redis.user)
         _save(redis, server)
 
@@ -225,7 +225,7 @@ def _kept(redis: Redis, acl_file: str) -> str:
 
 
 @contextmanager
-def _local(redis: Redis) -> Iterator[Connection]:
+def local_server(redis: Redis) -> Iterator[Connection]:
     """An administrator's connection to this machine's server. Raises Refused."""
     _check_login(redis)
     if not _is_loopback(redis.host):
@@ -285,7 +285,7 @@ def _refusal(login: Redis, error: Exception, answers: str) -> Refused:
     if "unknown command" in text.lower():
         return Refused(
             f"{where} knows no users, being older than Redis 6 or without ACL: set requirepass"
-            " there, and answer it in REDIS_PASS with an empty REDIS_USER."
+            " there, and answer it in REDIS_PASS with REDIS_USER=none."
         )
     if isinstance(error, exceptions.NoPermissionError):
         user = login.user or "default"

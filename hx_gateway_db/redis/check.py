@@ -18,7 +18,7 @@ from hx_gateway_db.redis.peer import Peer, for_the_gateway
 from hx_gateway_db.redis.place import Withheld, about, place, user_name
 from hx_gateway_db.redis.rule import HAS_USERS, parse_version
 from hx_gateway_db.redis.trials import trials, what_failed
-from hx_gateway_db.settings.values import Redis, address, check_host, check_port
+from hx_gateway_db.settings.values import Redis, RedisUse, address, check_host, check_port
 
 _SECONDS = 6.0
 _MAINTAINED = (6, 2)
@@ -27,22 +27,23 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _SIZE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,3})?[BKMGTP]?")
 
 
-def inspect_redis(redis: Redis) -> tuple[Finding, ...]:
+def inspect_redis(redis: Redis, use: RedisUse | None = None) -> tuple[Finding, ...]:
     """Whether LiteLLM can use this Redis, within 6 seconds, up to the first thing that it can't.
 
-    Writes and deletes keys below `litellm:hx-gateway-db:` that expire by themselves.
+    `use` is what for. Writes and deletes keys below `litellm:hx-gateway-db:` that expire by
+    themselves.
     """
-    return tuple(_inspect(redis, time.monotonic() + _SECONDS))
+    return tuple(_inspect(redis, use or RedisUse(), time.monotonic() + _SECONDS))
 
 
-def _inspect(redis: Redis, deadline: float) -> Iterator[Finding]:
+def _inspect(redis: Redis, use: RedisUse, deadline: float) -> Iterator[Finding]:
     rule = for_the_gateway(redis) if redis.password else None
     try:
         with connected(redis, deadline, rule) as connection:
             with suppress(exceptions.NoPermissionError):  # the trials name what is missing
                 connection.ask("PING")
             yield from _reached(redis, connection.peer)
-            yield from _usable(redis, connection)
+            yield from _usable(redis, use, connection)
     except Withheld as error:
         yield error.finding
     except exceptions.RedisError as error:
@@ -67,7 +68,7 @@ def _reached(redis: Redis, peer: Peer) -> Iterator[Finding]:
     yield about(redis, "login").ok(f"{where} accepts the login of the user {user_name(redis)}")
 
 
-def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
+def _usable(redis: Redis, use: RedisUse, connection: Connection) -> Iterator[Finding]:
     info: dict[str, str] = {}
     with suppress(exceptions.NoPermissionError):
         info = connection.information()
@@ -83,7 +84,7 @@ def _usable(redis: Redis, connection: Connection) -> Iterator[Finding]:
     yield about(redis, "write").ok(f"{place(redis)} takes writes")
     allowed = f"{place(redis)} lets the user {user_name(redis)} do all that LiteLLM does"
     yield about(redis, "permissions").ok(allowed)
-    yield _memory(redis, info)
+    yield _memory(redis, use, info)
 
 
 def _unfit(redis: Redis, info: Mapping[str, str]) -> Finding | None:
@@ -128,11 +129,18 @@ def _version(redis: Redis, version: str) -> Finding:
     return about(redis, "version").ok(what)
 
 
-def _memory(redis: Redis, info: Mapping[str, str]) -> Finding:
+def _memory(redis: Redis, use: RedisUse, info: Mapping[str, str]) -> Finding:
     where = place(redis)
-    if info.get("maxmemory", "0") != "0" and info.get("maxmemory_policy") == "noeviction":
-        told = info.get("maxmemory_human", "")
-        size = told if _SIZE.fullmatch(told) else "its maxmemory"
+    limited, policy = info.get("maxmemory", "0") != "0", info.get("maxmemory_policy", "")
+    told = info.get("maxmemory_human", "")
+    size = told if _SIZE.fullmatch(told) else "its maxmemory"
+    if limited and use.transaction_buffer and policy.startswith("allkeys-"):
+        return about(redis, "memory").warning(
+            f"{where} drops any key once it has used {size}",
+            "its maxmemory-policy is one for caches, and spend that is gathered there is lost",
+            sentences.DROP_WHAT_EXPIRES,
+        )
+    if limited and policy == "noeviction":
         return about(redis, "memory").warning(
             f"{where} refuses writes once it has used {size}",
             "its maxmemory-policy is noeviction",

@@ -201,7 +201,7 @@ _ANSWERS: tuple[tuple[_Recognizes, Sentence], ...] = (
             "redis.login",
             "{place} has no password for the default user, but {password_answer} is one",
             "",
-            "set it there with requirepass, or answer none",
+            "set it there with requirepass, or answer {no_password}",
         ),
     ),
     (
@@ -332,13 +332,15 @@ def _recognized(
 
 
 def _names(redis: Redis, answers: str = OWN_LOGIN, primary: str = "") -> Mapping[str, object]:
+    password = answers.split()[-1]
     return {
         "place": place(redis),
         "host": redis.host,
         "user": user_name(redis),
         "database": redis.database,
         "answers": answers,
-        "password_answer": answers.split()[-1],
+        "password_answer": password,
+        "no_password": f"{password}=none" if answers == OWN_LOGIN else f"an empty {password}",
         "of_primary": f" of {primary}" if primary else "",
         "its_address": f", {primary}" if primary else "",
     }

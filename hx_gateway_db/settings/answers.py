@@ -7,12 +7,14 @@ from pathlib import PurePosixPath
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import variables
-from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST
+from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST, NONE
 from hx_gateway_db.settings.kinds import boolean, whole_number, word
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
 PASSWORD_KEYS = tuple(answer.key for answer in ANSWERS if answer.secret)
+_CAN_GO = tuple(answer.key for answer in ANSWERS if answer.can_go)
+_EMPTY = tuple(key for key in _CAN_GO if key not in PASSWORD_KEYS)
 # Without an answer to these, the others tell: who gives a PG_HOST has a database, for example.
 _TOLD_BY_OTHERS = ("DATABASE", "REDIS")
 _DEFAULTS = {
@@ -83,17 +85,17 @@ def to_settings(
 ) -> Settings:
     """What `given` asks for, on top of what the host has now.
 
-    An answer that is missing, or a password that is empty, keeps the present value; where a host
-    has none that can be used, the answers that are `readable` there.
+    An answer that is missing or empty keeps the present value; where a host has none that can be
+    used, the answers that are `readable` there.
     `generate_password` is called for a local database or Redis that has no login yet.
     Raises InvalidSettings naming the answer that is missing or wrong.
     """
-    values = _DEFAULTS | (from_settings(present) if present else dict(readable or {}))
-    values |= {
-        key: value
+    given = {
+        key: "" if key in _CAN_GO and value == NONE else value
         for key, value in given.items()
-        if value or key not in (*PASSWORD_KEYS, *_DEFAULTS)
+        if value
     }
+    values = _DEFAULTS | (from_settings(present) if present else dict(readable or {})) | given
     for key in ("PG_HOST", "REDIS_HOST"):
         _check_is_host(key, values.get(key, ""))
     if database_choice(given) == "local":
@@ -218,6 +220,11 @@ def administrators(given: Mapping[str, str]) -> dict[str, Login]:
     return logins
 
 
+def salt_wanted(given: Mapping[str, str]) -> bool:
+    """Whether a LITELLM_SALT_KEY may be made. Raises InvalidSettings."""
+    return boolean(given, "SALT", default=True)
+
+
 def from_settings(settings: Settings) -> dict[str, str]:
     """The answers that would lead to `settings`, passwords among them."""
     postgres = settings.postgres
@@ -250,6 +257,14 @@ def from_settings(settings: Settings) -> dict[str, str]:
     if settings.cache:
         answers["RATE_LIMIT"] = str(settings.cache.rate_limit)
     return answers
+
+
+def to_answer(answers: Mapping[str, str]) -> dict[str, str]:
+    """The values of a host, or of debconf's questions, as answers that would lead to them.
+
+    NONE for one that is not there. An empty password says nothing.
+    """
+    return {key: value or (NONE if key in _EMPTY else "") for key, value in answers.items()}
 
 
 def from_host(settings: Settings, local_database: str) -> dict[str, str]:

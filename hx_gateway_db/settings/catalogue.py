@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     `once`: a login that one run uses and nothing keeps.
     `variable`: its line in gateway.env, for an answer that ends up there as it is and nowhere else;
     `comment` is what stands above that line. What is said there has to be plain (`kinds`).
+    An empty answer is no answer. One that `can_go` is taken away by the word NONE; where a person
+    sees today's value, as in debconf's dialog, by leaving the field empty.
     """
 
     key: str
@@ -49,6 +51,7 @@ class Answer(NamedTuple):
     once: bool = False
     variable: str = ""
     comment: str = ""
+    can_go: bool = False
 
     @property
     def question(self) -> str:
@@ -66,6 +69,7 @@ class Answer(NamedTuple):
         return types.get(self.kind, "string")
 
 
+NONE = "none"
 LOCAL_HOST = "127.0.0.1"
 DATABASE_CHOICES = ("local", "existing", "later")
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -123,11 +127,12 @@ ANSWERS = (
     ),
     Answer(
         "PG_SSLROOTCERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs=_CHECKED,
         goes=True,
+        can_go=True,
     ),
     Answer(
         "PG_BOUNCER",
@@ -184,25 +189,28 @@ ANSWERS = (
     ),
     Answer(
         "REDIS_CACERT",
-        "the file of the authorities to trust; empty for the system's",
+        "the file of the authorities to trust; none for the system's",
         Kind.FILE,
         "low",
         needs="REDIS_TLS",
         goes=True,
+        can_go=True,
     ),
     Answer(
         "REDIS_USER",
-        "the user that the gateway logs in as; empty for the default user",
+        "the user that the gateway logs in as; none for the default user",
         Kind.TEXT,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_PASS",
-        "its password",
+        "its password; none where Redis asks for no password",
         Kind.PASSWORD,
         "medium",
         needs="REDIS",
+        can_go=True,
     ),
     Answer(
         "REDIS_DB",
@@ -268,6 +276,13 @@ ANSWERS = (
         Kind.BOOLEAN,
         "medium",
         default="false",
+    ),
+    Answer(
+        "SALT",
+        "true or false: whether a LITELLM_SALT_KEY is made for a database that is new to LiteLLM",
+        Kind.BOOLEAN,
+        "low",
+        default="true",
     ),
     Answer(
         "BASE",

@@ -92,6 +92,19 @@ def other_end(
     return _accepted_by(user, _holders({f"socket:[{inode}]"}, proc, first))
 
 
+def started(pid: int, proc: Path = Path("/proc")) -> int:
+    """When a process was started, in the kernel's ticks since the boot (proc_pid_stat(5)).
+
+    0 for one that is gone.
+    """
+    try:
+        text = (proc / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return 0
+    # Its name, in parentheses, can have any characters.
+    return int(text.rpartition(")")[2].split()[19])
+
+
 def _accepted_by(user: int, holders: Iterable[Listener]) -> Listener:
     """Of those that hold a connection which `user` accepted, who that was.
 

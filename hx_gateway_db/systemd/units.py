@@ -14,6 +14,7 @@ from typing import Protocol
 from hx_gateway_db.errors import HxError
 from hx_gateway_db.layout import SYSTEMD_RUNS
 from hx_gateway_db.programs import MOST, Ended, captured
+from hx_gateway_db.systemd.loaded import PROPERTIES, Loaded, as_shown
 
 _RESTART_SECONDS = 150.0
 _QUERY_SECONDS = 20.0
@@ -116,6 +117,12 @@ class Units(Protocol):
     def journal(self, name: str) -> str:
         """See `journal`."""
 
+    def loaded(self, name: str) -> Loaded:
+        """See `loaded`."""
+
+    def for_dpkg(self) -> bool:
+        """See `for_dpkg`."""
+
 
 def available() -> bool:
     """Whether systemd runs this machine."""
@@ -144,12 +151,20 @@ def unit(name: str) -> Unit:
     )
 
 
+def loaded(name: str) -> Loaded:
+    """A unit as systemd has it in memory, also one that is missing. Raises SystemdSilent."""
+    shown = properties(name, PROPERTIES)
+    pid = int(dict(shown).get("MainPID") or 0)
+    return as_shown(name, shown, environment_of(pid) if pid else {})
+
+
 def properties(name: str, names: Sequence[str]) -> list[tuple[str, str]]:
     """Properties of a unit as `systemctl show` prints them; one that is a list can come twice.
 
-    Those that this systemd does not know are missing. Raises SystemdSilent.
+    Times are in UTC, to the microsecond. Those that this systemd does not know are missing. Raises
+    SystemdSilent.
     """
-    command = ["systemctl", "show", f"--property={','.join(names)}", name]
+    command = ["systemctl", "show", "--timestamp=us+utc", f"--property={','.join(names)}", name]
     lines = _asked(command, name)
     return [(key, value) for key, equals, value in (x.partition("=") for x in lines) if equals]
 
@@ -223,6 +238,11 @@ def restart(name: str) -> Unit:
     return unit(name)
 
 
+def for_dpkg() -> bool:
+    """Whether a maintainer script runs us."""
+    return "DPKG_MAINTSCRIPT_PACKAGE" in os.environ
+
+
 def start(name: str) -> None:
     """Start a unit. Raises ServiceFailed."""
     _checked(["systemctl", "start", name], _QUERY_SECONDS, name)
@@ -239,15 +259,20 @@ def policy_forbids(name: str) -> bool:
 
     It is asked as deb-systemd-invoke(1p) does, of which 101 is the only no.
     """
-    if "DPKG_MAINTSCRIPT_PACKAGE" not in os.environ or not os.access(_POLICY, os.X_OK):
+    if not for_dpkg() or not os.access(_POLICY, os.X_OK):
         return False
     return _run([str(_POLICY), name, "restart"], _QUERY_SECONDS).status == 101
 
 
 def environment(running: Unit) -> dict[str, str]:
     """The environment that a running unit's main process was started with; {} if unknown."""
+    return environment_of(running.main_pid)
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment that a process was started with; {} if unknown."""
     try:
-        with open(f"/proc/{running.main_pid}/environ", "rb") as file:
+        with open(f"/proc/{pid}/environ", "rb") as file:
             data = file.read(_LARGEST_ENVIRONMENT)
     except OSError:
         return {}

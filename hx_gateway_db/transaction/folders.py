@@ -52,12 +52,12 @@ def same(root: Path, one: PurePosixPath, other: PurePosixPath) -> bool:
         return False
 
 
-def names(path: PurePosixPath, most: int) -> list[str]:
-    """Of the folder `path` (absolute) of this system, the names in it, `most` of them at most.
+def names(path: PurePosixPath, most: int, root: Path = Path("/")) -> list[str]:
+    """Of the folder `path` (absolute, inside `root`), the names in it, `most` of them at most.
 
     Raises OSError, and Refused as `open_folder` does.
     """
-    with open_folder(Path("/"), path) as folder, os.scandir(folder) as entries:
+    with open_folder(root, path) as folder, os.scandir(folder) as entries:
         return [entry.name for entry in islice(entries, most)]
 
 

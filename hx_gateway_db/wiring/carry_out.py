@@ -67,6 +67,10 @@ class Run:
                 root, units = self.host.layout.root, self.outside.units
                 follow(root, self.plan.changes.files, units, self.progress)
 
+    def has_served(self, name: str) -> bool:
+        """Whether a unit has answered with the files of this run."""
+        return any(unit.name == name for unit in self.up)
+
     def _change(self, transaction: Transaction) -> None:
         transaction.write()
         self.written = True
@@ -171,8 +175,7 @@ class Run:
             return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        before = self.host.settings.secrets if self.host.settings else ()
-        return (*before, *(self.settings.secrets if self.settings else ()))
+        return (*self.host.secrets, *(self.settings.secrets if self.settings else ()))
 
 
 def new_run(
@@ -242,7 +245,7 @@ def _restart_broken(name: str, progress: Progress, outside: Outside) -> None:
 
 def _outdated(host: Host, plan: Plan, served: tuple[str, ...], outside: Outside) -> tuple[str, ...]:
     """The units of a plan that don't serve with its files yet."""
-    changing = affected_units(plan.changes.files)
+    changing = (*affected_units(plan.changes.files), *plan.outdated)
     return tuple(
         name
         for name in plan.restart

@@ -2,8 +2,9 @@
 
 import difflib
 
-from hx_gateway_db.layout import STATE_FOLDER
-from hx_gateway_db.redaction import redact
+from hx_gateway_db.host.gateway_env import OWNED_KEYS
+from hx_gateway_db.layout import GATEWAY_ENV, STATE_FOLDER
+from hx_gateway_db.redaction import MASK, redact
 from hx_gateway_db.transaction.changes import FileChange
 from hx_gateway_db.transaction.snapshot import FileImage
 
@@ -27,7 +28,17 @@ def unified(change: FileChange) -> str:
     if not lines and change.after and change.before:
         metadata = change.after.metadata
         lines = [f"{name}: owner {metadata.uid}:{metadata.gid}, mode {metadata.mode:04o}\n"]
+    if change.path.name == GATEWAY_ENV:
+        lines = [_without_value(line) for line in lines]
     return "".join(redact(line if line.endswith("\n") else line + "\n") for line in lines)
+
+
+def _without_value(line: str) -> str:
+    """A line of gateway.env that is not ours, or our key, without what it says: a secret, maybe."""
+    sign, (key, _, value) = line[:1], line[1:].partition("=")
+    if sign not in "+-" or line.startswith(("+++", "---")) or not key.strip() or key[:1] == "#":
+        return line
+    return line if key in OWNED_KEYS else f"{sign}{key}={MASK}" if value else f"{sign}{MASK}"
 
 
 def _lines(image: FileImage | None) -> list[str]:

@@ -6,6 +6,7 @@ Whatever fails afterwards, a later run may use it again, and a purge offers to t
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.state import State, dump
@@ -34,6 +35,19 @@ class Made:
 Remember = Callable[[Made], None]
 
 
+def written(root: Path, changes: Changes) -> None:
+    """Change files, all or none, beside no run; they are on disk when this returns."""
+    with held_back():
+        transaction = Transaction.begin(root, changes)
+        try:
+            transaction.write()
+        except BaseException:
+            transaction.undo(take_back)
+            transaction.close()
+            raise
+        transaction.close()
+
+
 class Memory:
     """The state file of `host`, which is then the host with all that it remembers."""
 
@@ -57,14 +71,6 @@ class Memory:
             return
         image = FileImage(dump(after).encode(), Metadata(os.geteuid(), os.getegid(), 0o600))
         change = FileChange(STATE_FILE, self.host.files[STATE_FILE], image)
-        with held_back():
-            transaction = Transaction.begin(self.host.layout.root, Changes((change,)))
-            try:
-                transaction.write()
-            except BaseException:
-                transaction.undo(take_back)
-                transaction.close()
-                raise
-            transaction.close()
+        written(self.host.layout.root, Changes((change,)))
         files = {**self.host.files, STATE_FILE: image}
         self.host = replace(self.host, files=files, state=after)

@@ -8,7 +8,9 @@ from hx_gateway_db.checks import preflight
 from hx_gateway_db.checks.preflight import Inspection
 from hx_gateway_db.findings import Finding
 from hx_gateway_db.gateway.readiness import Readiness
+from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.units import Units
@@ -27,7 +29,7 @@ class Outside:
     """systemd, the services, the servers.
 
     `system` is the root of the system that systemd runs. The functions are those of
-    `preflight`, `proof` and `startable` with their names.
+    `preflight`, `proof`, `startable` and `litellm_version` with their names.
     """
 
     units: Units = units
@@ -38,11 +40,16 @@ class Outside:
     check_servers: Callable[[Settings], None] = preflight.check_servers
     prove: Callable[[Settings, bytes], list[str]] = _prove
     obstacle: Callable[[str], str] = startable.obstacle
+    litellm_of_gateway: Callable[[], LiteLLM] = litellm_version.of_gateway
     system: Path = Path("/")
 
     def live(self, root: Path) -> bool:
         """Whether `root` is a running system, whose units can be restarted."""
         return root == self.system and self.units.available()
+
+    def litellm(self, root: Path) -> Callable[[], LiteLLM]:
+        """What finds out which LiteLLM the gateway at `root` runs: unknown where none can run."""
+        return self.litellm_of_gateway if self.live(root) else LiteLLM
 
 
 REAL = Outside()

@@ -24,6 +24,7 @@ from hx_gateway_db.layout import (
     Layout,
 )
 from hx_gateway_db.settings.answers import from_host
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.settings.values import Settings, redis_use
 from hx_gateway_db.systemd import environment_files
 from hx_gateway_db.transaction.changes import Changes, FileChange, Group
@@ -70,6 +71,14 @@ class Plan:
         """The same for settings that hold what was left to be found out about the servers."""
         return self._redrawn(lambda draft: replace(draft, settings=settings))
 
+    def with_outdated(self, units: tuple[str, ...]) -> "Plan":
+        """The same, restarting `units` as well, which run with files of before."""
+        return self._redrawn(lambda draft: replace(draft, outdated=units))
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        return self.draft.outdated if self.draft else ()
+
     def _redrawn(self, change: Callable[["_Draft"], "_Draft"]) -> "Plan":
         assert self.draft
         changed = change(self.draft)
@@ -86,19 +95,25 @@ class Plan:
 
 
 def plan_apply(
-    settings: Settings, host: Host, moved_from: Host | None = None, *, whole: bool = False
+    settings: Settings,
+    host: Host,
+    moved_from: Host | None,
+    litellm: Callable[[], LiteLLM],
+    *,
+    whole: bool = False,
 ) -> Plan:
     """The plan that wires `host` as `settings` say.
 
-    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `whole` is as
-    in `wired_gateway_env`.
+    `moved_from` is the host as it is wired now when BASE changes: what is there goes. `litellm`
+    finds out which LiteLLM it is that is wired, where that matters. `whole` is as in
+    `wired_gateway_env`.
     Raises Refused when a file can't be edited safely.
     """
     for path, distrust in host.distrusted.items():
         if path != host.layout.gateway_env:
             raise Refused(distrust.sentence)
     config, origin = wired_config(settings, host)
-    return _Draft(settings, host, moved_from, config, origin, whole).plan()
+    return _Draft(settings, host, moved_from, config, origin, litellm, whole).plan()
 
 
 @dataclass(frozen=True)
@@ -114,9 +129,11 @@ class _Draft:
     moved_from: Host | None
     config: Edit | None
     origin: Origin | None
+    litellm: Callable[[], LiteLLM]
     whole: bool
     made: Made = field(default_factory=Made)
     prisma: Mapping[str, str] | None = None
+    outdated: tuple[str, ...] = ()
 
     def plan(self) -> Plan:
         """The plan as far as it is known now. Raises Refused."""
@@ -127,7 +144,7 @@ class _Draft:
         if host.group is None and host.groups and os.geteuid() == 0:
             group = Group(GATEWAY_GROUP, free_system_group_id(host))
         gid = host.group if group is None else group.gid
-        env = wired_gateway_env(settings, host, present, gid, whole=self.whole)
+        env = wired_gateway_env(settings, host, present, gid, self.litellm, whole=self.whole)
         edits = [env, *wired_drop_ins(settings, host, present)]
         if self.prisma is not None:
             edits = with_prisma(edits, self.prisma)
@@ -149,11 +166,12 @@ class _Draft:
             changes += _left_behind(self.moved_from)
         changed = [change for change in changes if change.before != change.after]
         restart = set(affected_units(changed)) | set(previous.restart if previous else ())
+        restart |= set(self.outdated)
         if restart >= set(UNITS) and not self.whole:
             return replace(self, whole=True).plan()
         env_text = env.change.after.content.decode() if env.change.after else ""
         left = host.left.after(
-            present.values if previous else {}, _left_by_apply(settings, ours.database, env_text)
+            _known(present) if previous else {}, _left_by_apply(settings, ours.database, env_text)
         )
         state = State(
             wired=True,
@@ -167,6 +185,7 @@ class _Draft:
             redis_user=ours.redis_user,
             redis_unit=ours.redis_unit,
             transaction_buffer=settings.transaction_buffer,
+            salt_sha256=previous.salt_sha256 if previous else "",
             left=left.with_lines(env.offered),
         )
         gone = _emptied(changed)
@@ -195,7 +214,7 @@ def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
         return Plan(host.layout, Changes(()), (), ("Nothing is wired: nothing to roll back.",))
     config, origin, why_not = _unwired_config(host, leave_config)
     changes = [config] if config else []
-    notes = [_left_as_it_is(path, why) for path, why in host.unusable.items()]
+    notes = [_left_as_it_is(path, str(why)) for path, why in host.unusable.items()]
     notes += [host.problem] if host.problem else []
     notes += [_left_as_it_is(host.layout.config_yaml, why_not)] if why_not else []
     changes += unwired_drop_ins(host)
@@ -240,7 +259,7 @@ def _left_as_it_is(path: PurePosixPath, why: str) -> str:
     """One line; the file is what the sentence `why` is about."""
     subject = f"{path} "
     why = f"it {why.removeprefix(subject)}" if why.startswith(subject) else why
-    why = why.removeprefix(f"{path}: ")
+    why = why.removeprefix(f"{path}: ").removeprefix(f"{path}, ")
     return f"{path} is left as it is: {why}"
 
 
@@ -330,6 +349,12 @@ def _left_by_rollback(host: Host) -> Left:
     off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
     others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
     return host.left.after(others, others | off) if host.settings else host.left
+
+
+def _known(present: Host) -> dict[str, str]:
+    """The values that a run finds, but what it carries out itself: a cache that is to be off."""
+    gone = present.cache_ours and not present.cache_on
+    return {key: value for key, value in present.values.items() if not (gone and key == "CACHE")}
 
 
 def _private() -> Metadata:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.findings import Cure, Finding, Subject
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import administrators, database_choice
@@ -22,28 +23,42 @@ def provision(
     host: Host,
     progress: Progress,
     remember: Remember,
-) -> Made:
+) -> tuple[Made, tuple[Finding, ...]]:
     """Make what the answers ask for: `DATABASE=local`, or an administrator's login to a server.
 
     What is there already is used; what of it is our own on this machine goes to `remember` at
-    once. Raises Refused with the reason.
+    once. What an administrator's login failed at is among the findings, beside which those of the
+    checks stand. Raises Refused with the reason for anything else.
     """
-    made = Made()
+    made, failed = Made(), []
     if database_choice(given) == "local" or _written_elsewhere(given, host):
         made = _locally(settings, host, progress, remember)
     logins = administrators(given)
     if login := logins.get("postgres"):
         from hx_gateway_db.postgres import administration as postgres_administration
 
-        for sentence in postgres_administration.provision_as(settings.postgres, login):
-            progress.say(f"{sentence[0].upper()}{sentence[1:]}.")
+        try:
+            for sentence in postgres_administration.provision_as(settings.postgres, login):
+                progress.say(f"{sentence[0].upper()}{sentence[1:]}.")
+        except Refused as refusal:
+            failed.append(_failed("postgres", refusal))
     if settings.redis and (login := logins.get("redis")):
         from hx_gateway_db.redis import administration as redis_administration
 
-        provisioned = redis_administration.provision_as(settings.redis, login, ours=False)
-        for sentence in provisioned.done:
-            progress.say(sentence)
-    return made
+        try:
+            provisioned = redis_administration.provision_as(settings.redis, login, ours=False)
+            for sentence in provisioned.done:
+                progress.say(sentence)
+        except Refused as refusal:
+            failed.append(_failed("redis", refusal))
+    return made, tuple(failed)
+
+
+def _failed(server: str, refusal: Refused) -> Finding:
+    prefix = "PG" if server == "postgres" else "REDIS"
+    answers = (f"{prefix}_ADMIN_USER", f"{prefix}_ADMIN_PASS")
+    about = Subject(f"{server}.administrator", "the administrator's login", answers)
+    return about.failed(refusal.what, cure=refusal.cure, by=Cure(server))
 
 
 def server_here(settings: Settings) -> bool:

@@ -38,7 +38,7 @@ def rollback(root: Path, progress: Progress, outside: Outside = REAL) -> str:
 def _rolled_back(root: Path, progress: Progress, outside: Outside) -> Run | None:
     """The run that has rolled the host back; None when there was nothing to do."""
     for attempt in range(1, _ATTEMPTS + 1):
-        host = read_host(root, to_leave=True)
+        host = read_host(root, lenient=True)
         plan = plan_rollback(host, leave_config=attempt == _ATTEMPTS)
         if plan.empty:
             return None

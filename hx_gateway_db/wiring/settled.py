@@ -28,6 +28,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.findings import Level
 from hx_gateway_db.layout import (
     LOCK,
     PRISTINE_CONFIG,
@@ -64,6 +65,22 @@ def is_settled(root: Path, given: Mapping[str, str]) -> bool:
             files = {path: take(root, path) for path in map(PurePosixPath, paths)}
             return digest == _digest(root, given, files)
     return False
+
+
+def changed_behind_us(root: Path) -> bool:
+    """Whether anything else of a settled host is otherwise than it was wired: what its units read
+    besides, and what they run with. An upgrade of the package does not look at that."""
+    if root != Path("/"):
+        return False
+    from hx_gateway_db.systemd import units
+
+    if not units.available() or units.for_dpkg():
+        return False
+    from hx_gateway_db.checks.differences import compare
+    from hx_gateway_db.host.host import read_host
+
+    well = (Level.OK, Level.SKIPPED)
+    return not all(finding.level in well for finding in compare(read_host(root), live=True))
 
 
 def remember(root: Path, given: Mapping[str, str], files: _Files) -> None:

@@ -69,4 +69,5 @@ def _edited(host: Host, edit: Callable[[], _Result]) -> _Result:
     try:
         return edit()
     except YamlRefusal as error:
-        raise Refused(f"{host.layout.config_yaml}: {error}") from None
+        path, separator = host.layout.config_yaml, ":" if error.line is None else ","
+        raise Refused(f"{path}{separator} {error.what}", error.cure) from None

@@ -1,14 +1,16 @@
 """What gateway.env shall be (specification, step 1), given what an administrator has in it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host import gateway_env, render
-from hx_gateway_db.host.gateway_env import DERIVED, OFFERED, SAID, Derived
+from hx_gateway_db.host.gateway_env import DERIVED, OFFERED, SAID, SALT, Derived
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.redaction import said
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.settings.urls import another_database
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd import environment_files, unit_variables
@@ -31,11 +33,18 @@ _TAKEN_OVER = (
 
 
 def wired_gateway_env(
-    settings: Settings, host: Host, present: Host, gid: int | None, *, whole: bool = False
+    settings: Settings,
+    host: Host,
+    present: Host,
+    gid: int | None,
+    litellm: Callable[[], LiteLLM],
+    *,
+    whole: bool = False,
 ) -> EnvEdit:
     """gateway.env for a gateway that is wired as `settings` say.
 
-    `gid` is the id of its group, `present` the host as it is wired now, maybe with another BASE.
+    `gid` is the id of its group, `present` the host as it is wired now, maybe with another BASE,
+    `litellm` finds out which LiteLLM is to read it.
     What is offered to other services, and a line that this host has never had, waits for a run that
     restarts both units anyway, so that no upgrade restarts them for that: with `whole` it does not.
     Raises Refused when it can't be changed safely, or is somebody else's now.
@@ -66,6 +75,12 @@ def wired_gateway_env(
     rendered = render.gateway_env(settings, without)
     try:
         text = gateway_env.merge(existing, rendered, template, kept, others)
+        # A line that nobody reads is not worth a change, but goes with one.
+        if text != existing and (dead := gateway_env.dead(settings, litellm)):
+            rendered = render.gateway_env(settings, [*without, *dead])
+            text = gateway_env.merge(existing, rendered, template, kept, others)
+        if before is not None and present is not host:
+            text = _with_its_salt(text, present, path, template)
     except gateway_env.EnvFileRefusal as error:
         raise Refused(f"{path}, {error.what}" + ("" if error.cure else "."), error.cure) from None
     owner = (0, gid) if os.geteuid() == 0 and gid is not None else (os.geteuid(), os.getegid())
@@ -79,6 +94,21 @@ def wired_gateway_env(
     now = _offered(environment_files.values(text))
     ours = {key: said for key, said in now.items() if key not in others}
     return EnvEdit(FileChange(path, before, image), notes, ours)
+
+
+def _with_its_salt(text: str, present: Host, path: PurePosixPath, template: str) -> str:
+    """`text` with the LITELLM_SALT_KEY of a gateway.env that goes. Raises Refused."""
+    old = present.layout.gateway_env
+    salt = environment_files.values(present.text(old) or "").get(SALT)
+    there = environment_files.values(text).get(SALT)
+    if salt is None or there == salt:
+        return text
+    if there is not None:
+        raise Refused(
+            f"{old} and {path} have a {SALT} each, and the former goes",
+            "put the one with which LiteLLM has encrypted into both",
+        )
+    return gateway_env.with_salt(text, salt, template)
 
 
 def _same_in_meaning(settings: Settings, present: Settings | None) -> list[str]:

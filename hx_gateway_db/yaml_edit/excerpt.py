@@ -45,7 +45,7 @@ class Excerpt:
             if (start < first or start == 0) and (last < stop or stop == len(self.whole)):
                 return replace(splice, start=first, stop=last)
             passed += stop - start
-        raise YamlRefusal("this stands at the edge of what is looked at")
+        raise YamlRefusal("this stands at the edge of what is looked at", "")
 
 
 def excerpt(text: bytes, names: Collection[str]) -> Excerpt | None:

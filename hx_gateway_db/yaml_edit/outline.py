@@ -116,10 +116,11 @@ class Outline:
         self._offsets: Callable[[int], int] | None = None
         if len(text) > LARGEST_TEXT:
             raise YamlRefusal(
-                f"the file has {len(text)} bytes; more than {LARGEST_TEXT} are not edited"
+                f"the file has {len(text)} bytes, and more than {LARGEST_TEXT} are not edited",
+                "move parts of it into files that it includes",
             )
         if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise YamlRefusal("the file is not UTF-8 text", 1)
+            raise YamlRefusal("the file is not UTF-8 text", "save it as UTF-8", 1)
         try:
             doubt = _Walk(self, _tree(paths), b"?" in text).run(text)
         except yaml.YAMLError as error:
@@ -138,7 +139,7 @@ class Outline:
         Raises YamlRefusal as the first look does, and where the lines are plain no more.
         """
         if self.plain_lines and not is_plain(text):
-            raise YamlRefusal("not every line stands for itself any more")
+            raise YamlRefusal("not every line stands for itself any more", "")
         return Outline(text, self.paths, plain_lines=self.plain_lines)
 
     def find(self, path: Path) -> Node | None:
@@ -158,7 +159,8 @@ class Outline:
             if len(self.text) > LARGEST_PURE_TEXT:
                 raise YamlRefusal(
                     "this needs the whole file to be read by the slow parser, and with more than"
-                    f" {LARGEST_PURE_TEXT} bytes it is too large for that"
+                    f" {LARGEST_PURE_TEXT} bytes it is too large for that",
+                    "move parts of it into files that it includes",
                 )
             line = self._doubt.line if self._doubt else None
             self._reading.append(read_purely(self.text, self.fingerprints, line))
@@ -231,7 +233,9 @@ class _Walk:
                 if anchor is not None or tag is not None:
                     self._properties(event)
                 if flow_depth and self.has_question_mark and "?" in value and not event.style:
-                    self._doubt("a '?' in a flow collection needs quotation marks", event)
+                    self._doubt(
+                        "a '?' in a flow collection", "put quotation marks around it", event
+                    )
                 if depth == watched:
                     self._start(event)
                     self._end(event)
@@ -249,9 +253,8 @@ class _Walk:
                 if event.flow_style and not flow_depth:
                     flow_depth = depth
                 if depth > DEEPEST_NESTING:
-                    raise YamlRefusal(
-                        f"this is nested more than {DEEPEST_NESTING} levels deep", line_of(event)
-                    )
+                    reason = f"this is nested more than {DEEPEST_NESTING} levels deep"
+                    raise YamlRefusal(reason, "have fewer levels there", line_of(event))
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 note(MAPPING_END if kind is MappingEndEvent else SEQUENCE_END)
                 if depth == flow_depth:
@@ -274,14 +277,14 @@ class _Walk:
             elif kind is DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
-                    raise YamlRefusal(
-                        "a second document starts here; LiteLLM reads only one", line_of(event)
-                    )
+                    reason = "a second document starts here, and LiteLLM reads no file with two"
+                    raise YamlRefusal(reason, "join the two, or remove one", line_of(event))
             elif kind is DocumentEndEvent and event.explicit:
                 self.outline.document_end = event
         written = len(fingerprints)
         if written + self.extra > max(LARGEST_EXPANSION, 10 * written):
-            raise YamlRefusal("the aliases in this file multiply its size beyond any use")
+            reason = "the aliases in this file multiply its size beyond any use"
+            raise YamlRefusal(reason, "remove those that stand for others")
         return self.doubt
 
     def _start(self, event: NodeEvent) -> None:
@@ -310,10 +313,8 @@ class _Walk:
         other = frame.node.children.get(frame.name)
         assert frame.key is not None
         if other:
-            raise YamlRefusal(
-                f"'{frame.name}' is set twice, first in line {other.line}; remove one of the two",
-                line_of(frame.key),
-            )
+            reason = f"'{frame.name}' is set twice, first in line {other.line}"
+            raise YamlRefusal(reason, "remove one of the two", line_of(frame.key))
         node = Node(event, index, frame.node, frame.key, previous_end=frame.last_end)
         frame.node.children[frame.name] = frame.child = node
         if isinstance(event, MappingStartEvent) and frame.wanted[frame.name]:
@@ -343,7 +344,8 @@ class _Walk:
         if isinstance(key, AliasEvent):
             value = self.scalars.get(key.anchor or "")
             if value == "<<" or value in frame.wanted:
-                raise YamlRefusal(f"the alias *{key.anchor} stands for a key here", line_of(key))
+                reason = f"the alias *{key.anchor} stands for a key here"
+                raise YamlRefusal(reason, "write the key itself", line_of(key))
             return None
         if not isinstance(key, ScalarEvent):
             return None
@@ -364,26 +366,29 @@ class _Walk:
         name = event.anchor
         if name is not None:
             if name in self.weights:
-                raise YamlRefusal(f"the anchor &{name} is defined twice", line_of(event))
+                reason = f"the anchor &{name} is defined twice"
+                raise YamlRefusal(reason, "give one of the two another name", line_of(event))
             self.weights[name] = 0
             if isinstance(event, ScalarEvent):
                 self.weights[name] = 1
                 self.scalars[name] = event.value
         if getattr(event, "tag", None) is not None:
-            self._doubt("a tag may be unknown to LiteLLM", event)
+            self._doubt("a tag may be unknown to LiteLLM", "leave it out", event)
 
     def _alias(self, event: AliasEvent) -> None:
         name = event.anchor or ""
         weight = self.weights.get(name)
         if weight is None:
-            raise YamlRefusal(f"the alias *{name} has no anchor before it", line_of(event))
+            reason = f"the alias *{name} has no anchor before it"
+            raise YamlRefusal(reason, "write there what it is to stand for", line_of(event))
         if not weight:
-            raise YamlRefusal(f"the alias *{name} stands within its own anchor", line_of(event))
+            reason = f"the alias *{name} stands within its own anchor"
+            raise YamlRefusal(reason, "remove it there", line_of(event))
         self.extra += weight
         self.outline.aliased.add(name)
 
-    def _doubt(self, reason: str, event: Event) -> None:
-        self.doubt = self.doubt or YamlRefusal(reason + TOO_LARGE, line_of(event))
+    def _doubt(self, reason: str, cure: str, event: Event) -> None:
+        self.doubt = self.doubt or YamlRefusal(reason + TOO_LARGE, cure, line_of(event))
 
 
 def _tree(paths: Iterable[Path]) -> Wanted:

@@ -29,6 +29,10 @@ from hx_gateway_db.yaml_edit.wanted import (
     tree_events,
 )
 
+_WRITE_OUT = "write out there what it stands for"
+_ALIAS = ("is an alias", _WRITE_OUT)
+_NO_MAPPING = ("holds no mapping", "have keys with their values there, or remove it")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -56,7 +60,7 @@ class EditPlan:
             elif wanted := _without_removals(want):
                 self._fill(node, wanted, path)
             elif node is not None and isinstance(node.event, AliasEvent):
-                self._refuse(node, path, "is an alias")
+                self._refuse(node, path, *_ALIAS)
         elif node is not None and not self._reads_as(node, want, path):
             self._replace(node, want, path)
 
@@ -72,7 +76,8 @@ class EditPlan:
                 self._check_unshared(child)
                 if node.merge and not self.restoring:
                     reason = f"'{name}' might read differently once it is removed, not be gone"
-                    raise YamlRefusal(f"with the merge key here {reason}", node.merge)
+                    where = "with the merge key here"
+                    raise YamlRefusal(f"{where} {reason}", _WRITE_OUT, node.merge)
                 removed.append(name)
             else:
                 self.value(child, want, (*path, name))
@@ -90,7 +95,7 @@ class EditPlan:
     def _fill(self, node: Node | None, wanted: Tree, path: Path) -> None:
         if node is not None and not node.is_null:
             is_alias = isinstance(node.event, AliasEvent)
-            self._refuse(node, path, "is an alias" if is_alias else "holds no mapping")
+            self._refuse(node, path, *(_ALIAS if is_alias else _NO_MAPPING))
         if node is not None:
             self._check_unshared(node)
         quoted = node is not None and is_quoted(node)
@@ -111,7 +116,7 @@ class EditPlan:
         elif isinstance(event, ScalarEvent | AliasEvent) or (self.restoring and node.is_flow):
             self._change(value, lambda: replace_value(self.outline, node, value))
         else:
-            self._refuse(node, path, "holds a collection, not a single value")
+            self._refuse(node, path, "holds a collection, not a single value", "remove it there")
         self.units.append(Unit(path, False, value.events))
 
     def _change(self, want: Tree | Leaf, change: Callable[[], Change]) -> None:
@@ -135,8 +140,8 @@ class EditPlan:
         if value is None or (type(value) is type(want) and value == want):
             return value is not None
         if want is None or isinstance(want, dict):
-            reason = f"'{'.'.join(path)}' comes from a merge key; change it where it is defined"
-            raise YamlRefusal(reason, node.merge)
+            reason = f"'{'.'.join(path)}' comes from a merge key"
+            raise YamlRefusal(reason, _WRITE_OUT, node.merge)
         return False
 
     def _check_unshared(self, node: Node) -> None:
@@ -145,12 +150,13 @@ class EditPlan:
             anchor = current.event.anchor
             if anchor in self.outline.aliased and not isinstance(current.event, AliasEvent):
                 reason = f"a change here would also be seen where *{anchor} is used"
-                raise YamlRefusal(reason, line_of(current.event))
+                cure = "write out there what it stands for"
+                raise YamlRefusal(reason, cure, line_of(current.event))
             current = current.parent
 
-    def _refuse(self, node: Node, path: Path, reason: str) -> None:
+    def _refuse(self, node: Node, path: Path, reason: str, cure: str) -> None:
         name = f"'{'.'.join(path)}'" if path else "the document"
-        raise YamlRefusal(f"{name} {reason}", node.line)
+        raise YamlRefusal(f"{name} {reason}", cure, node.line)
 
 
 def proven(
@@ -178,8 +184,8 @@ def proven(
     nodes = [before.find(unit.path[:-1]) for unit in units]
     line = next((node.line for node in nodes if node is not None), None)
     names = ", ".join(sorted({f"'{'.'.join(unit.path)}'" for unit in units}))
-    reason = f"{names} can't be changed here without changing something else; edit it by hand"
-    raise YamlRefusal(reason, line)
+    reason = f"{names} can't be changed here without changing something else"
+    raise YamlRefusal(reason, "write each key there on a line of its own", line)
 
 
 def value_at(outline: Outline, path: Path) -> Any:

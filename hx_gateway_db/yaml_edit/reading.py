@@ -38,6 +38,7 @@ SEQUENCE_END = hash(SequenceEndEvent)
 
 # A loader is both of these and a scanner, which is most of what it costs to make one.
 _RESOLVER: Any = Resolver()
+_MEND = "mend that first"
 
 # Two patterns, each with a literal start, are searched nine times faster than one.
 _BLOCK_SCALAR_COMMENTS = (re.compile(rb"\|[-+0-9]{0,3}#"), re.compile(rb">[-+0-9]{0,3}#"))
@@ -47,12 +48,14 @@ class YamlRefusal(Refused):
     """The text can't be read or edited safely; nothing was changed.
 
     `reason` is a sentence without its end, `line` the 1-based line it is about, if there is one.
+    Only where nothing could be done has it no `cure`.
     """
 
-    def __init__(self, reason: str, line: int | None = None) -> None:
+    def __init__(self, reason: str, cure: str, line: int | None = None) -> None:
         self.reason = reason
         self.line = line
-        super().__init__(f"{reason}." if line is None else f"line {line}: {reason}.")
+        what = reason if line is None else f"line {line}: {reason}"
+        super().__init__(what if cure else f"{what}.", cure)
 
 
 def fingerprint(event: Event) -> int | None:
@@ -91,12 +94,13 @@ def construct(event: ScalarEvent) -> Any:
     if tag == TEXT:
         return event.value
     if len(event.value) > LONGEST_NUMBER:
-        raise YamlRefusal(TOO_LONG, line_of(event))
+        raise YamlRefusal(TOO_LONG, "put it in quotes if it is a text", line_of(event))
     constructor: Any = SafeConstructor()
     try:
         return constructor.construct_object(yaml.ScalarNode(tag, event.value))
     except Exception as error:  # ValueError, KeyError, ...: PyYAML raises more than YAMLError
-        raise YamlRefusal(f"LiteLLM can't read this value ({error})", line_of(event)) from None
+        reason = f"LiteLLM can't read this value ({error})"
+        raise YamlRefusal(reason, _MEND, line_of(event)) from None
 
 
 def line_of(event: Event) -> int:
@@ -114,18 +118,19 @@ def doubtful_text(text: bytes) -> YamlRefusal | None:
     """
     position = -1
     if b"\t" in text:
-        reason = "a tab that separates is an error to LiteLLM"
+        reason, cure = "a tab that separates is an error to LiteLLM", "write blanks instead"
         position = _separating_tab(text)
     if position < 0:
         reason = "a byte order mark may stand only at the start of the file"
+        cure = "remove it"
         position = text.find(BYTE_ORDER_MARK, 1)
     if position < 0:
-        reason = "a comment needs a space before its #"
+        reason, cure = "a comment needs a space before its #", "put one there"
         matches = [match for each in _BLOCK_SCALAR_COMMENTS if (match := each.search(text))]
         position = matches[0].start() if matches else -1
     if position < 0:
         return None
-    return YamlRefusal(reason + TOO_LARGE, text.count(b"\n", 0, position) + 1)
+    return YamlRefusal(reason + TOO_LARGE, cure, text.count(b"\n", 0, position) + 1)
 
 
 def _separating_tab(text: bytes) -> int:
@@ -179,9 +184,10 @@ def read_purely(text: bytes, expected: Sequence[int], doubtful_line: int | None)
     except YamlRefusal:
         raise
     except Exception as error:  # ValueError, KeyError, RecursionError, ...
-        raise YamlRefusal(f"LiteLLM can't read the file ({error})") from None
+        raise YamlRefusal(f"LiteLLM can't read the file ({error})", _MEND) from None
     if loader.fingerprints != expected:
-        raise YamlRefusal("libyaml and LiteLLM's parser read this differently", doubtful_line)
+        reason = "libyaml and LiteLLM's parser read this differently"
+        raise YamlRefusal(reason, "write it without tabs, tags and ?", doubtful_line)
     return data
 
 
@@ -190,8 +196,8 @@ def parser_refusal(error: yaml.YAMLError, text: bytes) -> YamlRefusal:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         problem = getattr(error, "problem", None) or getattr(error, "context", None)
-        return YamlRefusal(f"LiteLLM can't read the file: {problem}", mark.line + 1)
+        return YamlRefusal(f"LiteLLM can't read the file ({problem})", _MEND, mark.line + 1)
     position = getattr(error, "position", None)
     reason = getattr(error, "reason", "it is not valid YAML")
     line = None if position is None else text.count(b"\n", 0, position) + 1
-    return YamlRefusal(f"LiteLLM can't read the file: {reason}", line)
+    return YamlRefusal(f"LiteLLM can't read the file ({reason})", _MEND, line)

@@ -59,7 +59,8 @@ def apply_splices(text: bytes, splices: Sequence[Splice]) -> bytes:
     position = 0
     for splice in in_order(splices):
         if splice.start < position:
-            raise YamlRefusal("the keys stand too close together to be changed one by one")
+            reason = "the keys stand too close together to be changed one by one"
+            raise YamlRefusal(reason, "write each on a line of its own")
         parts += (text[position : splice.start], splice.text)
         position = splice.stop
     return b"".join((*parts, text[position:]))

@@ -1,7 +1,8 @@
 """Images of Debian machines with a gateway on them: built once, cached, never changed.
 
 An image is a folder with a Debian root. Its name carries a hash of everything it is made from, so
-that a change of the recipe makes a new one. What it holds, `gateway/install.sh` and PACKAGES say.
+that a change of the recipe makes a new one. What it holds, `gateway/install.sh` and PACKAGES say,
+and LITELLMS, with which LiteLLM.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ PACKAGES = (
 )
 
 _HERE = Path(__file__).parent
+# The LiteLLM that the site pins, and the newest that installs: each a list for pip.
+LITELLMS = {"site": "gateway/requirements.txt", "newest": "newest/requirements.txt"}
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _PASSED_ON = (
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT"),
@@ -44,17 +47,19 @@ class ImageError(Exception):
     """An image can't be built here; the message says why."""
 
 
-def build_image(release: str) -> Path:
+def build_image(release: str, litellm: str = "site") -> Path:
     """The root directory of the release's image, built first when it is not there yet.
 
-    Raises ImageError and StepFailed.
+    `litellm` is one of LITELLMS. Raises ImageError and StepFailed.
     """
+    requirements = LITELLMS[litellm]
 
     def build(root: Path) -> None:
         bootstrap(release, root, PACKAGES)
-        _install_gateway(root)
+        _install_gateway(root, requirements)
 
-    return cached(release, _recipe_hash(), build)
+    kind = release if litellm == "site" else f"{litellm}-{release}"
+    return cached(kind, _recipe_hash(requirements), build)
 
 
 def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
@@ -92,10 +97,11 @@ def _cache_directory() -> Path:
     return Path(base) / "hx-gateway-db" / "images"
 
 
-def _recipe_hash() -> str:
-    """A hash of all that determines an image: this file, and the two folders copied into it."""
+def _recipe_hash(requirements: str) -> str:
+    """A hash of all that determines an image: this file, and what is copied or read into it."""
     folders = (_HERE / "gateway", _HERE / "engines")
     files = [Path(__file__), *(path for folder in folders for path in sorted(folder.rglob("*")))]
+    files.append(_HERE / requirements)
     digest = hashlib.sha256()
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
@@ -142,7 +148,7 @@ def _debian_mirror() -> list[str]:
     return []
 
 
-def _install_gateway(root: Path) -> None:
+def _install_gateway(root: Path, requirements: str) -> None:
     """Run `gateway/install.sh` inside, with the network and the certificates of this machine."""
     bundle = str(_CA_BUNDLE)
     certificates = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile")
@@ -158,7 +164,8 @@ def _install_gateway(root: Path) -> None:
             *("--as-pid2", "--pipe", "--resolv-conf=bind-host"),
             *(f"--setenv={name}={value}" for name, value in settings.items()),
             *(f"--bind-ro={path}" for path in (bundle, *shared)),
-            *(f"--bind-ro={_HERE}:/mnt", "/mnt/gateway/install.sh"),
+            f"--bind-ro={_HERE}:/mnt",
+            *("/mnt/gateway/install.sh", f"/mnt/{requirements}"),
         ),
     )
     container.remove_cgroups(name)

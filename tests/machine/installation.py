@@ -12,7 +12,7 @@ DROP_INS = tuple(f"/etc/systemd/system/{unit}.d/30-db.conf" for unit in UNITS)
 CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
 _PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
 _BOOLEANS = (
-    *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui"),
+    *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui", "salt"),
     "watch",
     *("prepare-prisma", "drop"),
 )
@@ -104,6 +104,13 @@ def assert_no_password_in_debconf(machine: Machine, password: str) -> None:
         check=False,
     )
     assert found.stdout == ""
+
+
+def assert_only_the_salt_is_left(machine: Machine) -> None:
+    """After a purge that has not dropped the database: without it, that can't be read."""
+    lines = machine.read(GATEWAY_ENV).splitlines()
+    names = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert names == ["LITELLM_SALT_KEY"]
 
 
 def raised_version(deb: Path, folder: Path, version: str) -> Path:

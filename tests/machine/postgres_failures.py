@@ -117,17 +117,17 @@ FAILURES: list[tuple[dict[str, Any], str]] = [
     (
         {"password": "another word"},
         f"{HERE} refuses the password of the user hx (a user that does not exist, or a password"
-        " that has expired, looks the same): check PG_USER and PG_PASS.",
+        " that has expired or is kept as MD5, looks the same): check PG_USER and PG_PASS.",
     ),
     (
         {"user": "hx_nobody"},
         f"{HERE} refuses the password of the user hx_nobody (a user that does not exist, or a"
-        " password that has expired, looks the same): check PG_USER and PG_PASS.",
+        " password that has expired or is kept as MD5, looks the same): check PG_USER and PG_PASS.",
     ),
     (
         {"user": "hx_expired"},
         f"{HERE} refuses the password of the user hx_expired (a user that does not exist, or a"
-        " password that has expired, looks the same): check PG_USER and PG_PASS.",
+        " password that has expired or is kept as MD5, looks the same): check PG_USER and PG_PASS.",
     ),
     (
         {"user": "hx_stranger"},

@@ -6,6 +6,7 @@ If one of these fails, nothing that the other tests on machines say can be trust
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import quote
 
 import pexpect
@@ -13,6 +14,7 @@ import pytest
 
 from tests.machine.installation import DROP_INS, GATEWAY_ENV, make_database, new_key
 from tests.machine.machine import (
+    BASE,
     CONFIG_YAML,
     LITELLM_UNIT,
     LITELLM_URL,
@@ -232,6 +234,58 @@ def test_the_query_engine_refuses_to_start_as_the_native_one_does(
     )
     assert engine.returncode == 1
     assert json.loads(engine.stderr)["error_code"] == code
+
+
+MIGRATIONS = {
+    "1_good": "CREATE FUNCTION one() RETURNS int AS $$ BEGIN RETURN 1; END; $$ LANGUAGE plpgsql;",
+    "2_bad": "CREATE TABLE half (id int); CREATE TABLE away.whole (id int);",
+}
+SCHEMA = """\
+datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Half {
+  id Int @id
+}
+"""
+
+
+def test_a_migration_fails_and_is_resolved_as_with_prisma_s_native_engine(
+    shared_machine: Machine,
+) -> None:
+    make_database(shared_machine, "pw", "migrated")
+    shared_machine.run(["mkdir", "-p", *(f"/root/migrations/{name}" for name in MIGRATIONS)])
+    for name, sql in MIGRATIONS.items():
+        shared_machine.write(f"/root/migrations/{name}/migration.sql", sql)
+    shared_machine.write("/root/schema.prisma", SCHEMA)
+    shared_machine.write("/root/migrations/migration_lock.toml", 'provider = "postgresql"\n')
+    site = shared_machine.read("/etc/systemd/system/hx-litellm-gateway.service.d/10-prisma.conf")
+    lines = re.findall(r"^Environment=(\w+)=(.*)$", site, re.MULTILINE)
+    environment = dict(lines) | {"DATABASE_URL": "postgresql://migrated:pw@127.0.0.1/migrated"}
+
+    def prisma(*arguments: str) -> str:
+        command = [f"{BASE}/gateway/venv/bin/prisma", *arguments]
+        done = shared_machine.run(
+            ["sh", "-c", 'cd /root && exec "$@"', "sh", *command], env=environment, check=False
+        )
+        return done.stdout + done.stderr
+
+    said = prisma("migrate", "deploy")
+    assert "P3018" in said and "Migration name: 2_bad" in said
+    assert 'Database error code: 3F000\n\nDatabase error:\nERROR: schema "away" does not' in said
+    rows = "SELECT migration_name, finished_at IS NULL, logs LIKE '%away%' FROM _prisma_migrations"
+    listed = shared_machine.psql(f"{rows} ORDER BY 1", database="migrated")
+    assert listed == "1_good|f|\n2_bad|t|t"
+    assert "P3009" in prisma("migrate", "deploy")
+    assert "marked as rolled back" in prisma("migrate", "resolve", "--rolled-back", "2_bad")
+    assert "P3011" in prisma("migrate", "resolve", "--rolled-back", "9_nobody")
+    assert "P3012" in prisma("migrate", "resolve", "--rolled-back", "1_good")
+    shared_machine.run(["rm", "-r", "/root/migrations/2_bad"])
+    assert "No pending migrations" in prisma("migrate", "deploy")
+    difference = ("--from-url", environment["DATABASE_URL"], "--to-schema-datamodel")
+    script = prisma("migrate", "diff", *difference, "schema.prisma", "--script")
+    assert 'CREATE TABLE "Half"' in script
 
 
 def test_machines_side_by_side_have_nothing_in_common(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,14 +114,9 @@ def site_packages(machine: Machine) -> str:
     return machine.run(["sh", "-c", f"echo {VENV}/lib/python3.*/site-packages"]).stdout.strip()
 
 
-def test_all_is_well_but_for_the_salt_key_of_a_first_wiring(machine: Machine) -> None:
+def test_all_is_well(machine: Machine) -> None:
     found = inspect(machine)
-    assert found.not_ok == ["gateway.salt-key"], found.rows
-    assert found.said("gateway.salt-key") == (
-        f"{LITELLM_UNIT} has no LITELLM_SALT_KEY (LiteLLM then encrypts with the master key what"
-        " it stores, which can't be changed later without losing that): put a line"
-        f" 'LITELLM_SALT_KEY=' with a random text into {GATEWAY_ENV} before the first apply."
-    )
+    assert found.not_ok == [], found.rows
 
 
 # Prisma
@@ -349,7 +345,7 @@ def test_a_master_key_that_newer_versions_refuse_is_a_warning(
         found = inspect(quick)
     assert found.levels("gateway.master-key") == ["warning"]
     assert found.said("gateway.master-key") == (
-        f"{said} (newer versions of LiteLLM refuse to start with that): set"
+        f"{said} (LiteLLM 1.104.0 and newer do not start with that): set"
         f" general_settings.master_key in {CONFIG_YAML}."
     )
 
@@ -401,6 +397,35 @@ def test_a_port_that_another_service_has_taken_is_found(quick: Machine) -> None:
     assert inspect(quick).said("gateway.ports") == ""
 
 
+LEAVES_ONE = (
+    "KillMode=process\nExecStart=\n"
+    'ExecStart=/bin/sh -c "python3 -m http.server 4000 --directory /srv & exec sleep infinity"'
+)
+
+
+@pytest.mark.parametrize("started_anew", [False, True])
+def test_a_port_that_a_process_of_the_unit_itself_holds_which_that_left_behind_is_found(
+    quick: Machine, started_anew: bool
+) -> None:
+    with drop_in(quick, LEAVES_ONE, "99-quick"):
+        quick.run(["systemctl", "restart", LITELLM_UNIT])
+        quick.wait_until(lambda: inspect(quick).levels("gateway.ports") == ["ok", "ok"], 20)
+        quick.run(["systemctl", "stop", LITELLM_UNIT])
+    with drop_in(quick, "ExecStart=\nExecStart=/bin/sleep infinity", "99-quick"):
+        if started_anew:
+            quick.run(["systemctl", "start", LITELLM_UNIT])
+        said = inspect(quick).said("gateway.ports")
+        assert re.fullmatch(
+            rf"port 4000 is held by a process that {LITELLM_UNIT} left behind \(python3, process"
+            r" \d+, user \d+\) \(another one can't have it, and LiteLLM listens on a random port\):"
+            r" run 'systemctl kill hx-litellm-gateway', then 'systemctl start hx-litellm-gateway'.",
+            said,
+        )
+        for command in re.findall("'(.*?)'", said.rpartition(": ")[2]):
+            quick.run(["sh", "-c", command])
+        quick.wait_until(lambda: "left behind" not in inspect(quick).said("gateway.ports"), 20)
+
+
 def test_a_unit_that_runs_and_does_not_listen_is_a_warning(quick: Machine) -> None:
     quick.run(["systemctl", "restart", LITELLM_UNIT])
     found = inspect(quick)
@@ -444,6 +469,21 @@ def test_a_service_user_that_is_not_there_is_found(machine: Machine) -> None:
     assert found.said("gateway.prisma-client") == (
         f"not looked at: {LITELLM_UNIT} could not be started: its user does not exist."
     )
+
+
+def test_a_user_that_exists_only_while_the_unit_runs_needs_a_home_for_prisma(
+    machine: Machine,
+) -> None:
+    with drop_in(machine, "DynamicUser=yes\nUser=hx-dynamic\nGroup="):
+        found = inspect(machine)
+        assert found.said("gateway.prisma-client").split(" (")[0] == (
+            f"Prisma asks where the home is of the user that {LITELLM_UNIT} runs as, and nobody"
+            " knows"
+        )
+        assert not found.curable("gateway.prisma-client")
+        cure = found.said("gateway.prisma-client").rpartition(" and ")[2].rstrip(".\n")
+        with drop_in(machine, cure, "30-home"):
+            assert inspect(machine).said("gateway.prisma-client") == ""
 
 
 # The sandbox itself

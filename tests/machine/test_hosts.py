@@ -15,6 +15,7 @@ from tests.machine.installation import (
     UNITS,
     assert_a_virtual_key_works,
     assert_no_password_in_debconf,
+    assert_only_the_salt_is_left,
     existing,
     main_pids,
     make_database,
@@ -175,7 +176,8 @@ def test_a_gateway_that_is_broken_does_not_keep_the_package_from_being_removed(
     gave_up = ["systemctl", "is-failed", "--quiet", LITELLM]
     wired.wait_until(lambda: wired.run(gave_up, check=False).returncode == 0, 30)
     assert "did not answer before" in purge(wired)
-    assert not any(wired.exists(path) for path in (*DROP_INS, GATEWAY_ENV))
+    assert not any(wired.exists(path) for path in DROP_INS)
+    assert_only_the_salt_is_left(wired)
     wired.run(["rm", drop_in])
     wired.run(["systemctl", "daemon-reload"])
     wired.run(["systemctl", "reset-failed", LITELLM])

@@ -14,6 +14,7 @@ from tests.machine.installation import (
     GATEWAY_ENV,
     assert_a_virtual_key_works,
     assert_no_password_in_debconf,
+    assert_only_the_salt_is_left,
     chat,
     existing,
     main_pids,
@@ -324,7 +325,8 @@ def test_purging_leaves_nothing_and_the_configuration_as_it_was(
     assert "dpkg: warning" not in purge.stdout + purge.stderr
     assert no_connected_db(machine)
     assert machine.read(CONFIG_YAML) == original
-    for path in (GATEWAY_ENV, *DROP_INS, CACHE_DROP_IN, "/var/lib/hx-gateway-db"):
+    assert_only_the_salt_is_left(machine)
+    for path in (*DROP_INS, CACHE_DROP_IN, "/var/lib/hx-gateway-db"):
         assert not machine.exists(path)
     left = machine.run(
         ["find", "/", "-xdev", "-name", "*hx-gateway-db*", "-not", "-path", "/root/*"]

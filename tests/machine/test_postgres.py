@@ -17,6 +17,7 @@ from tests.machine.installation import GATEWAY_ENV, assert_a_virtual_key_works, 
 from tests.machine.machine import BASE, WRAPPER_URL, Machine
 from tests.machine.postgres_failures import FAILURES, HERE
 from tests.machine.postgres_servers import (
+    HBA,
     PASSWORD,
     SECOND,
     call,
@@ -31,6 +32,7 @@ from tests.machine.postgres_servers import (
     start_second_cluster,
     version,
     warning,
+    write_hba,
 )
 
 pytestmark = pytest.mark.sample_release("trixie")
@@ -96,7 +98,8 @@ def test_a_pgbouncer_whose_own_login_fails_is_told_from_ours_where_it_says_so(
         " \"password authentication failed for user 'hx'\"): look at PgBouncer's log and at the"
         " server behind it.",
         "PostgreSQL at 127.0.0.1:6432 refuses the password of the user hx (a user that does not"
-        " exist, or a password that has expired, looks the same): check PG_USER and PG_PASS.",
+        " exist, or a password that has expired or is kept as MD5, looks the same): check PG_USER"
+        " and PG_PASS.",
     )
 
 
@@ -186,6 +189,31 @@ def test_a_server_that_wants_encryption_says_so_where_there_is_none(machine: Mac
 
 
 # Warnings
+
+
+@pytest.mark.parametrize(
+    "where",
+    ['ROLE "hx_acting"', 'ROLE "hx_acting" IN DATABASE "hx_acts"', 'DATABASE "hx_acts"'],
+)
+def test_a_login_that_acts_as_another_role_is_told_how_to_act_as_itself(
+    machine: Machine, where: str
+) -> None:
+    if where == 'ROLE "hx_acting"':
+        machine.psql(f"CREATE ROLE hx_acting LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE hx_worker")
+        machine.psql("GRANT hx_worker TO hx_acting")
+        machine.psql("CREATE DATABASE hx_acts OWNER hx_acting")
+        tables = 'SET ROLE hx_acting; CREATE TABLE "LiteLLM_Config" (name text)'
+        machine.psql(f"{tables}; GRANT ALL ON SCHEMA public TO hx_worker", database="hx_acts")
+    machine.psql(f"ALTER {where} SET role = hx_worker")
+    said = failing(machine, user="hx_acting", database="hx_acts")
+    assert said == (
+        "tables of LiteLLM in hx_acts belong to the role hx_acting, and hx_acting acts as the role"
+        " hx_worker (SET role), which is no member of it (LiteLLM changes its tables when it is"
+        f" upgraded): as an administrator run ALTER {where} RESET role, or give the tables to the"
+        " role that it acts as."
+    )
+    machine.psql(said.partition(" run ")[2].partition(", or ")[0])
+    assert failing(machine, user="hx_acting", database="hx_acts") == ""
 
 
 def test_a_search_path_that_leads_elsewhere_is_a_warning(machine: Machine) -> None:
@@ -534,10 +562,18 @@ def memberships(machine: Machine, administrator: str) -> str:
     )
 
 
+@pytest.fixture(scope="module")
+def by_md5(machine: Machine) -> Machine:
+    """The same, whose server makes MD5 of a password that it is told, and lets nobody in by it."""
+    machine.psql("ALTER SYSTEM SET password_encryption = 'md5'")
+    machine.psql("SELECT pg_reload_conf()")
+    machine.wait_until(lambda: machine.psql("SHOW password_encryption") == "md5", 10)
+    return machine
+
+
 @pytest.mark.parametrize("administrator", ["boss", "dba"])
-def test_an_administrator_makes_role_and_database_once(
-    machine: Machine, administrator: str
-) -> None:
+def test_an_administrator_makes_role_and_database_once(by_md5: Machine, administrator: str) -> None:
+    machine = by_md5
     user, database = f"{ODD} {administrator}", f"made_by_{administrator}"
     given: dict[str, Any] = {"user": user, "database": database, "password": PRINTABLE}
     assert provision_as(machine, administrator, **given) == [
@@ -573,7 +609,8 @@ def test_in_a_database_of_somebody_else_the_role_is_granted_what_it_lacks(
     assert provision_as(machine, "boss", database="shared") == []
 
 
-def test_the_local_server_s_role_and_database_are_made_and_mended(machine: Machine) -> None:
+def test_the_local_server_s_role_and_database_are_made_and_mended(by_md5: Machine) -> None:
+    machine = by_md5
     given: dict[str, Any] = {"user": "here", "database": "here", "password": PRINTABLE}
     assert len(call(machine, "provision", given)) == 2
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
@@ -592,7 +629,8 @@ def test_an_administrator_who_may_not_is_refused_in_one_sentence(machine: Machin
     refused = call(machine, "provision_as", {}, administrator=["boss", "wrong"])["refused"]
     assert refused == (
         f"{HERE} refuses the password of the user boss (a user that does not exist, or a password"
-        " that has expired, looks the same): check PG_ADMIN_USER and PG_ADMIN_PASS."
+        " that has expired or is kept as MD5, looks the same): check PG_ADMIN_USER and"
+        " PG_ADMIN_PASS."
     )
     may = "answer a PG_ADMIN_USER that is a superuser, or has CREATEROLE and CREATEDB"
     asked = provision_as(machine, "hx", user="newcomer", database="newcomer")["refused"]
@@ -606,7 +644,8 @@ def test_an_administrator_who_may_not_is_refused_in_one_sentence(machine: Machin
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_the_printed_sql_does_the_same(machine: Machine, known: bool) -> None:
+def test_the_printed_sql_does_the_same(by_md5: Machine, known: bool) -> None:
+    machine = by_md5
     release = int(version(machine)) * 10000 if known else None
     user = f"{ODD} printed {known}"
     given: dict[str, Any] = {
@@ -621,6 +660,15 @@ def test_the_printed_sql_does_the_same(machine: Machine, known: bool) -> None:
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
     run_with_psql(machine, "boss")
     assert {one["level"] for one in findings(machine, **given)} == {"ok"}
+
+
+def test_a_server_that_asks_for_md5_lets_in_whom_we_have_made(by_md5: Machine) -> None:
+    write_hba(by_md5, HBA.replace("scram-sha-256", "md5"))
+    given: dict[str, Any] = {"user": "by md5", "database": "by_md5", "password": PRINTABLE}
+    assert len(provision_as(by_md5, "boss", **given)) == 2
+    assert {one["level"] for one in findings(by_md5, **given)} == {"ok"}
+    write_hba(by_md5, HBA)
+    assert {one["level"] for one in findings(by_md5, **given)} == {"ok"}
 
 
 def test_the_printed_sql_is_right_for_odd_databases_and_mends_those_of_others(

@@ -98,8 +98,15 @@ def test_an_administrator_makes_what_is_missing_and_is_forgotten(
     assert failed.returncode != 0
     assert "refuses the password of the user hx_gateway" in failed.stdout + failed.stderr
 
-    preseed(machine, {"pg-admin-user": "dba", "pg-admin-pass": "of the dba"})
     env = {"DEBIAN_FRONTEND": "noninteractive"}
+    preseed(machine, {"pg-admin-user": "dba", "pg-admin-pass": "mistyped"})
+    refused = machine.run(["dpkg", "--configure", "--pending"], env=env, check=False)
+    said_of_both = refused.stdout + refused.stderr
+    assert "refuses the password of the user dba" in said_of_both
+    assert "check PG_ADMIN_USER and PG_ADMIN_PASS" in said_of_both
+    assert "refuses the password of the user hx_gateway" in said_of_both
+
+    preseed(machine, {"pg-admin-user": "dba", "pg-admin-pass": "of the dba"})
     said = machine.run(["dpkg", "--configure", "--pending"], env=env)
     assert "Made the role hx_gateway." in said.stdout + said.stderr
     assert_a_virtual_key_works(machine)

@@ -13,6 +13,7 @@ from tests.machine.installation import (
     GATEWAY_ENV,
     UNITS,
     assert_a_virtual_key_works,
+    assert_only_the_salt_is_left,
     existing,
     main_pids,
     make_database,
@@ -86,7 +87,7 @@ def test_with_a_config_yaml_that_nobody_can_use_litellm_runs_on_and_the_package_
     assert new_key(machine).status == 200
 
     machine.run(["apt-get", "purge", "--yes", "hx-gateway-db"])
-    assert not machine.exists(GATEWAY_ENV)
+    assert_only_the_salt_is_left(machine)
     machine.run(["rm", str(CONFIG_YAML)])
     machine.write(CONFIG_YAML, original, owner="hx-gateway:hx-gateway", mode=0o640)
     preseed(machine, existing(PASSWORD))

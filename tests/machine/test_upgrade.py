@@ -38,7 +38,9 @@ PREPARED = {"prepare-prisma": "true"}
 # What all but the first chapter leave, by this version's hands at last.
 WIRED = (GATEWAY_ENV, *DROP_INS, CACHE_DROP_IN, str(CONFIG_YAML), STATE)
 # New on each host, or at each preparation.
-_DRAWN = re.compile(rf"(?<=^salt )\S+$|(?<=^left )(\S+) \S+$|(?<={PREPARATIONS}/)\w+", re.MULTILINE)
+_DRAWN = re.compile(
+    rf"(?<=^salt )\S+$|(?<=^(?:left|line) )(\S+) \S+$|(?<={PREPARATIONS}/)\w+", re.MULTILINE
+)
 # An apply of 0.1.0 is killed once its files are written and the first unit is about to restart.
 KILLED = f"""
 echo DISABLE_ADMIN_UI=false | hx-gateway-db apply --answers - & pid=$!
@@ -84,11 +86,16 @@ def new(machine: Machine, original: str, released: Path, deb: Path) -> dict[str,
 
 
 def wiring(machine: Machine) -> dict[str, str]:
-    """The files of ours, each with owner and mode, but for what is drawn by lot."""
+    """The files of ours, each with owner and mode, but for what is drawn by lot.
+
+    Of gateway.env, in which a line that is new stands last, the paragraphs in one order.
+    """
+    files = {path: machine.read(path) for path in WIRED if machine.exists(path)}
+    if GATEWAY_ENV in files:
+        files[GATEWAY_ENV] = "\n\n".join(sorted(files[GATEWAY_ENV].strip().split("\n\n")))
     return {
-        path: machine.stat(path) + "\n" + _DRAWN.sub(r"\1 ...", machine.read(path))
-        for path in WIRED
-        if machine.exists(path)
+        path: machine.stat(path) + "\n" + _DRAWN.sub(r"\1 ...", text)
+        for path, text in files.items()
     }
 
 
@@ -143,6 +150,7 @@ def test_the_first_change_writes_what_this_version_would_have_written(
     preseed(machine, {"disable-admin-ui": "false"})
     reconfigure(machine)
     assert wiring(machine) == new
+    assert "\nPG_URL=" in new[GATEWAY_ENV]
     before = main_pids(machine)
     assert "Nothing to change" in reconfigure(machine)
     assert main_pids(machine) == before

@@ -22,8 +22,8 @@ PASSWORD = "correct horse"
 ML_ENV = "/etc/hx-gateway/ml.env"
 VERIFY = ["hx-gateway-db", "verify"]
 NAMES = [
-    *("litellm.unit", "wrapper.unit", "litellm.port", "wrapper.port", "litellm.database"),
-    *("postgres.tables", "wrapper.deps", "litellm.key", "wrapper.key"),
+    *("litellm.unit", "wrapper.unit", "litellm.port", "wrapper.port", "gateway.wiring"),
+    *("litellm.database", "postgres.tables", "wrapper.deps", "litellm.key", "wrapper.key"),
     *("model.list", "model.chat"),
     *("model.embedding", "litellm.cache", "litellm.limit", "litellm.ui", "litellm.spend"),
 ]
@@ -214,7 +214,7 @@ def test_the_server_of_a_model_away_is_a_warning(machine: Machine) -> None:
 def test_a_wrapper_that_runs_with_another_pg_url_than_there_is_now(machine: Machine) -> None:
     env = machine.read(GATEWAY_ENV)
     owner, mode = machine.stat(GATEWAY_ENV).split()
-    other = re.sub("(?m)^PG_URL=.*", "PG_URL=postgresql://nobody:x@127.0.0.1/hx_gateway", env)
+    other = re.sub("(?m)^PG_URL=.*", "PG_URL=postgresql://nobody:unknown@127.0.0.1/hx_gateway", env)
     machine.write(GATEWAY_ENV, other, owner=owner, mode=int(mode, 8))
     restart_wrapper(machine)
     machine.wait_for_gateway()
@@ -360,7 +360,7 @@ def test_watch_redraws_in_place_until_ctrl_c(machine: Machine) -> None:
     assert not any(lines[18:])
     assert "\033[32mok" in screen(machine, "-e")
     with stopped(machine, "redis-server"):
-        machine.wait_until(lambda: "2 of 16 checks failed" in screen(machine), 20)
+        machine.wait_until(lambda: "2 of 17 checks failed" in screen(machine), 20)
         assert "does not reach Redis" in screen(machine)
         assert "Ctrl-C ends it" in screen(machine).splitlines()[0]
     machine.wait_until(lambda: "All well" in screen(machine), 20)

@@ -11,7 +11,9 @@ from typing import Any
 
 import pexpect
 
+from hx_gateway_db.findings import Cure, Subject
 from hx_gateway_db.settings.catalogue import ANSWERS, Answer, Kind
+from hx_gateway_db.settings.debconf import finding_lines
 
 PROJECT = Path(__file__).resolve().parents[2]
 STATE = "/var/lib/hx-gateway-db/state"
@@ -30,7 +32,11 @@ _OTHERS = {
 _READER = """
 import sys
 from pathlib import Path
-from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+from hx_gateway_db.settings.debconf import answers_to_apply, debconf_lines, given_answers
+if len(sys.argv) == 1:
+    for key, value in answers_to_apply(sys.stdin.buffer.read().decode()).items():
+        print(f"{key}={value}")
+    sys.exit()
 lines = Path(sys.argv[1]).read_bytes().decode().removesuffix("\\n").split("\\n")
 host = dict(line.split("=", 1) for line in lines if line)
 edited = host.pop("EDITED", "").split()
@@ -48,7 +54,7 @@ answers)
 apply)
     shift
     echo "$@" >"{folder}/arguments"
-    cat >"{folder}/given"
+    PYTHONPATH="{project}" "{python}" -c '{reader}' >"{folder}/given"
     echo "$@" >>"{folder}/history"
     status=$(sed -n 1p "{folder}/status")
     [ "$(wc -l <"{folder}/status")" -eq 1 ] || sed -i 1d "{folder}/status"
@@ -116,10 +122,10 @@ class Debconf:
         if answers:
             self._state.touch()
 
-    def command_ends_with(self, *statuses: int, found: str = "refused - It is busy.") -> None:
+    def command_ends_with(self, *statuses: int, found: str = "") -> None:
         """The exit statuses of the next `hx-gateway-db apply`, the last for all that follow.
 
-        `found` is what one that fails says of its findings.
+        `found` is what one that fails says of its findings, for postinst.
         """
         (self._folder / "status").write_text("".join(f"{status}\n" for status in statuses))
         (self._folder / "found").write_text(f"{found}\n")
@@ -308,6 +314,12 @@ class Debconf:
             "HOME": os.environ.get("HOME", "/"),
             **more,
         }
+
+
+def failed(sentence: str, by: Cure = Cure.BY_HAND, *answers: str) -> str:
+    """What the command says of one check that failed, for `command_ends_with`."""
+    finding = Subject("name", "where", answers).failed(sentence.removesuffix("."), by=by)
+    return "\n".join(finding_lines([finding]))
 
 
 def another(answer: Answer) -> str:

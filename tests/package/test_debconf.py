@@ -7,8 +7,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from hx_gateway_db.findings import Cure
 from hx_gateway_db.settings.catalogue import ANSWERS, Answer, Kind
-from tests.package.debconf import Debconf, another, prompt
+from tests.package.debconf import Debconf, another, failed, prompt
 
 EVERYTHING = string.punctuation + string.ascii_letters + string.digits
 WIRED = {
@@ -84,7 +85,7 @@ def test_nothing_that_was_answered_is_in_the_commands_arguments(debconf: Debconf
     debconf.install_command()
     debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="secret")
     debconf.configure()
-    assert debconf.arguments == "--answers - --brief"
+    assert debconf.arguments == "--debconf"
 
 
 def test_without_a_terminal_and_answers_the_command_is_told_to_do_it_later(
@@ -130,7 +131,17 @@ def test_without_checked_certificates_the_authorities_that_the_host_has_go(
     debconf.host_has(**WIRED)
     debconf.select(PG_SSLMODE="require", REDIS_TLS="false")
     debconf.configure()
-    assert (debconf.given["PG_SSLROOTCERT"], debconf.given["REDIS_CACERT"]) == ("", "")
+    assert (debconf.given["PG_SSLROOTCERT"], debconf.given["REDIS_CACERT"]) == ("none", "none")
+
+
+def test_an_emptied_field_takes_the_value_of_the_host_away_and_an_empty_password_does_not(
+    debconf: Debconf,
+) -> None:
+    debconf.install_command()
+    debconf.host_has(**WIRED)
+    debconf.edit(("Redis user:", ""), ("Redis password:", ""))
+    assert (debconf.given["REDIS_USER"], debconf.given["REDIS_PASS"]) == ("none", "")
+    assert debconf.given["REDIS_HOST"] == WIRED["REDIS_HOST"]
 
 
 def test_a_contradiction_in_the_selections_is_left_for_the_command_to_refuse(
@@ -536,8 +547,10 @@ def test_after_a_failure_the_decision_stands(debconf: Debconf) -> None:
 
 # A check that fails
 
-MISSING = "failed postgres PostgreSQL at db1:5432 has no role hx \\n."
+NO_ROLE = r"PostgreSQL at db1:5432 has no role hx \n."
+MISSING = failed(NO_ROLE, Cure.POSTGRES_ADMINISTRATOR, "PG_USER", "PG_PASS")
 FAILED_CHECK = "Next step after the failed checks:"
+NO_CLIENT = failed("There is no client.", Cure.PRISMA_PREPARATION)
 RETRY, CHANGE, ADMINISTRATOR, CONTINUE, LATER, ABORT = "1", "2", "3", "4", "5", "6"
 
 
@@ -570,7 +583,7 @@ def test_going_on_in_spite_of_it_can_be_preseeded(debconf: Debconf) -> None:
     debconf.select_line("hx-gateway-db/check-failed select continue")
     debconf.command_ends_with(3, 0, found=MISSING)
     assert debconf.configure().returncode == 0
-    assert debconf.attempts == ["--answers - --brief", "--answers - --brief --anyway"]
+    assert debconf.attempts == ["--debconf", "--debconf --anyway"]
 
 
 def test_going_on_that_fails_as_well_ends_it(debconf: Debconf) -> None:
@@ -608,7 +621,7 @@ def test_on_a_terminal_what_was_found_is_shown_and_tried_again(debconf: Debconf)
     dialog = debconf.dialog()
     for _ in range(2):
         dialog.expect(FAILED_CHECK)
-        assert r"PostgreSQL at db1:5432 has no role hx \n." in (dialog.before or "")
+        assert NO_ROLE in (dialog.before or "")
         dialog.sendline(RETRY)
     dialog.expect(pexpect.EOF)
     assert len(debconf.attempts) == 3
@@ -616,7 +629,7 @@ def test_on_a_terminal_what_was_found_is_shown_and_tried_again(debconf: Debconf)
 
 def test_the_answers_can_be_changed_after_a_failed_check(debconf: Debconf) -> None:
     existing_database(debconf)
-    debconf.command_ends_with(3, 0, found=MISSING)
+    debconf.command_ends_with(3, 0, found=failed("It is wrong."))
     dialog = debconf.dialog()
     dialog.expect(FAILED_CHECK)
     dialog.sendline(CHANGE)
@@ -625,10 +638,71 @@ def test_the_answers_can_be_changed_after_a_failed_check(debconf: Debconf) -> No
     assert debconf.given["PG_PASS"] == "secret"
 
 
+@pytest.mark.parametrize("key", [answer.key for answer in KEPT if answer.question != "database"])
+def test_what_is_at_fault_is_asked_first_whatever_its_priority(debconf: Debconf, key: str) -> None:
+    debconf.install_command()
+    with_everything = {"PG_SSLMODE": "verify-full", "REDIS": "true", "REDIS_TLS": "true"}
+    debconf.select(DATABASE="existing", PG_HOST="db1", PG_PASS="p", CACHE="true", **with_everything)
+    debconf.command_ends_with(3, 0, found=failed("It is wrong.", Cure.BY_HAND, key))
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    order = [other.key for other in KEPT]
+    asked = [key]
+    asked += [other for other in ("PG_HOST", "PG_PASS") if order.index(other) > order.index(key)]
+    rows = {other.key: (prompt(other), typed(other)) for other in KEPT}
+    answer(dialog, *(rows[other] for other in asked))
+    assert debconf.given[key] == TYPED.get(key, debconf.given[key])
+
+
+def test_all_that_may_be_at_fault_is_asked(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    answer(dialog, ("Database user:", "me"), (PASSWORD, "new"))
+    assert (debconf.given["PG_USER"], debconf.given["PG_PASS"]) == ("me", "new")
+
+
+def test_with_other_answers_a_refused_administrator_is_not_tried_again(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 3, 0, found=MISSING)
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(ADMINISTRATOR)
+    for part, reply in (("name", "boss"), ("password", "mistyped")):
+        dialog.expect(f"PostgreSQL administrator's {part}:")
+        dialog.sendline(reply)
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(CHANGE)
+    answer(dialog, ("Database user:", "me"), (PASSWORD, "new"))
+    assert debconf.given["PG_USER"] == "me"
+    assert (debconf.given["PG_ADMIN_USER"], debconf.given["PG_ADMIN_PASS"]) == ("", "")
+
+
+def test_from_what_is_at_fault_back_leads_to_the_questions_before(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=MISSING)
+    dialog = debconf.dialog(frontend="dialog")
+    dialog.expect(FAILED_CHECK)
+    dialog.send(DOWN + ENTER)  # from "Try again" to "Change the answers"
+    dialog.expect("Database user:")
+    dialog.send(TO_BACK_BUTTON + ENTER)
+    dialog.expect("PostgreSQL server's host name")
+    dialog.send(ERASE_LINE + "db2" + ENTER)
+    dialog.expect("Database user:")
+    dialog.send(ENTER)
+    dialog.expect("Database user's password")
+    dialog.send("secret" + ENTER)
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["PG_HOST"] == "db2"
+
+
 def test_what_was_asked_again_is_no_answer_for_the_next_run(debconf: Debconf) -> None:
     """debconf marks it as seen after postinst; what somebody has edited since has to win."""
     existing_database(debconf)
-    debconf.command_ends_with(3, 0, found=MISSING)
+    debconf.command_ends_with(3, 0, found=failed("It is wrong."))
     dialog = debconf.dialog()
     dialog.expect(FAILED_CHECK)
     dialog.sendline(CHANGE)
@@ -687,12 +761,72 @@ def test_an_administrator_can_log_in_once(debconf: Debconf) -> None:
     dialog.sendline("postgres")
     dialog.expect("PostgreSQL administrator's password:")
     dialog.sendline("admin-secret")
-    dialog.expect("Redis administrator's name:")
-    dialog.sendline("")
     dialog.expect(pexpect.EOF)
+    assert "Redis" not in (dialog.before or "")
     assert debconf.given["PG_ADMIN_PASS"] == "admin-secret"
     assert debconf.given["REDIS_ADMIN_USER"] == ""
     assert debconf.occurrences("admin-secret") == []
+
+
+def test_only_the_administrator_who_can_cure_it_is_asked_for(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 0, found=failed("No user.", Cure.REDIS_ADMINISTRATOR))
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(ADMINISTRATOR)
+    dialog.expect("Redis administrator's name:")
+    assert "PostgreSQL administrator" not in (dialog.before or "")
+    dialog.sendline("default")
+    dialog.expect("Redis administrator's password:")
+    dialog.sendline("admin-secret")
+    dialog.expect(pexpect.EOF)
+    assert debconf.given["REDIS_ADMIN_PASS"] == "admin-secret"
+    assert debconf.given["PG_ADMIN_USER"] == ""
+
+
+def test_where_no_administrator_can_cure_it_that_is_said(debconf: Debconf) -> None:
+    existing_database(debconf)
+    debconf.command_ends_with(3, 3, 0, found=failed("The disk is full."))
+    dialog = debconf.dialog()
+    dialog.expect(FAILED_CHECK)
+    dialog.sendline(ADMINISTRATOR)
+    dialog.expect("No administrator's login to a server would cure what was found.")
+    dialog.sendline("")
+    dialog.expect(FAILED_CHECK)
+    assert "administrator's name" not in (dialog.before or "")
+    dialog.sendline(RETRY)
+    dialog.expect(pexpect.EOF)
+    assert len(debconf.attempts) == 3
+
+
+@pytest.mark.parametrize("preseeded", [False, True])
+def test_a_refused_administrator_is_asked_for_again_and_nothing_else(
+    debconf: Debconf, preseeded: bool
+) -> None:
+    existing_database(debconf)
+    if preseeded:
+        debconf.select_line("hx-gateway-db/pg-admin-user string postgres")
+        debconf.select_line("hx-gateway-db/pg-admin-pass password mistyped")
+    refused = failed("No.", Cure.POSTGRES_ADMINISTRATOR, "PG_ADMIN_USER", "PG_ADMIN_PASS")
+    debconf.command_ends_with(3, 3, 0, found=refused)
+    dialog = debconf.dialog(frontend="dialog")
+    dialog.expect(FAILED_CHECK)
+    dialog.send(ENTER)  # an administrator's login is proposed
+    if not preseeded:
+        dialog.expect("PostgreSQL administrator's name:")
+        dialog.send("postgres" + ENTER)
+        dialog.expect("PostgreSQL administrator's password:")
+        dialog.send("mistyped" + ENTER)
+    dialog.expect(FAILED_CHECK)
+    assert not preseeded or "administrator's name" not in (dialog.before or "")
+    dialog.send(ENTER)  # an administrator's login is proposed
+    dialog.expect("PostgreSQL administrator's name:")
+    dialog.send(ENTER)  # the one of before
+    dialog.expect("PostgreSQL administrator's password:")
+    dialog.send("right" + ENTER)
+    dialog.expect(pexpect.EOF)
+    assert (debconf.given["PG_ADMIN_USER"], debconf.given["PG_ADMIN_PASS"]) == ("postgres", "right")
+    assert debconf.occurrences("right") == []
 
 
 @pytest.mark.parametrize(("reply", "status"), [(ABORT, 3), (LATER, 0)])
@@ -712,7 +846,7 @@ def test_a_missing_database_client_is_generated_on_request(
     debconf: Debconf, reply: str, more: str | None
 ) -> None:
     existing_database(debconf)
-    debconf.command_ends_with(3, 0, found="failed prisma There is no client.")
+    debconf.command_ends_with(3, 0, found=NO_CLIENT)
     dialog = debconf.dialog()
     dialog.expect("Generate the gateway's database client")
     dialog.sendline(reply)
@@ -720,7 +854,7 @@ def test_a_missing_database_client_is_generated_on_request(
         dialog.expect(FAILED_CHECK)
         dialog.sendline(ABORT)
     dialog.expect(pexpect.EOF)
-    assert debconf.attempts[1:] == ([f"--answers - --brief{more}"] if more else [])
+    assert debconf.attempts[1:] == ([f"--debconf{more}"] if more else [])
 
 
 def test_what_no_check_found_needs_no_dialog(debconf: Debconf) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.machine.machine import Machine
+from tests.package.published import Publisher
 
 # trixie's lintian would complain of overrides for these ("alien-tag", "unused-override").
 OF_BOOKWORM_ALONE = {
@@ -31,3 +32,16 @@ def test_lintian_finds_nothing_to_say_of_source_and_binary(
     unexpected = [line for line in said if not any(tag in line for tag in expected)]
     assert unexpected == []
     assert len(said) == len(expected)
+
+
+def test_lintian_finds_nothing_to_say_of_the_keyring_packages(
+    release: str, tools: Machine, deb: Path, tmp_path: Path
+) -> None:
+    publisher = Publisher(tmp_path)
+    assert publisher.try_to_publish(deb).returncode == 0
+    made = sorted(publisher.repository.glob("*.deb"))
+    for file in made:
+        tools.put(file, f"/root/{file.name}")
+    options = ["--pedantic", "--display-info", "--allow-root", "--profile", "debian"]
+    done = tools.run(["lintian", *options, *(f"/root/{file.name}" for file in made)], check=False)
+    assert (done.stdout + done.stderr).splitlines() == []

@@ -19,6 +19,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.machine.installation import raised_version
+
 PROJECT = Path(__file__).resolve().parents[2]
 LEFT_OUT = (".git", ".venv", ".bench", "build", "__pycache__", ".*_cache", ".hypothesis")
 OWNER = "nobody"
@@ -61,18 +63,33 @@ while True:
             continue
         print(json.dumps([environment, terminal, files]), flush=True)
 """
-# Instead of the programs that would change this machine.
-APT_GET = """#!/bin/sh
+# Instead of the programs that would change this machine. What apt would install is in the
+# repository that its sources name.
+APT_GET = "#!/bin/sh\ncase $* in *build-dep*) sleep 0.2 ;; esac\n"
+APT = """#!/bin/sh
+uri=$(sed -n 's/^URIs: file://p' /etc/apt/sources.list.d/hx-gateway-db-local.sources)
+deb=$(find "$uri/pool" -name 'hx-gateway-db_*.deb')
 for last; do :; done
-case $last in
-*.deb)
-    sha256sum <"$last" >"$HX_RECORD"
-    setpriv --reuid=_apt --regid=nogroup --clear-groups test -r "$last" &&
-        echo readable >>"$HX_RECORD"
-    stat --format=%U:%a "$(dirname "$last")" >>"$HX_RECORD"
-    ;;
-*) sleep 0.2 ;;
-esac
+{
+    echo "$last from $uri"
+    sha256sum <"$deb"
+    setpriv --reuid=_apt --regid=nogroup --clear-groups test -r "$deb" && echo readable
+    find "$uri" /etc/apt/sources.list.d/hx-gateway-db-local.sources \
+        '(' ! -user root -o ! -type l -perm /022 ')' -print
+} >"$HX_RECORD"
+"""
+APT_CACHE = """#!/bin/sh
+echo "  Candidate: $(dpkg-parsechangelog --show-field=Version)"
+"""
+# Its changes to the system end with it.
+APART = """
+mount -t tmpfs tmpfs /mnt
+for folder in /var/lib /etc/apt; do
+    mkdir -p "/mnt$folder/upper" "/mnt$folder/work"
+    layers="lowerdir=$folder,upperdir=/mnt$folder/upper,workdir=/mnt$folder/work"
+    mount -t overlay -o "$layers" overlay "$folder"
+done
+exec make "$@"
 """
 NOTHING = "#!/bin/sh\n"
 
@@ -114,7 +131,7 @@ def give(path: Path) -> None:
 def make(clone: Path, target: str, **environment: str) -> str:
     """What `make TARGET` says as root; whether it succeeds is the caller's business."""
     done = subprocess.run(
-        ["make", target],
+        ["unshare", "--mount", "sh", "-ec", APART, "sh", target],
         cwd=clone,
         env={"PATH": os.environ["PATH"], "HOME": "/root", **environment},
         stdin=subprocess.DEVNULL,
@@ -161,6 +178,21 @@ def test_what_is_made_of_another_user_s_clone_lies_in_it_as_that_user_s(
     assert built(clone).read_bytes() == deb.read_bytes()
     assert {path.owner() for path in (clone, *clone.rglob("*")) if not path.is_symlink()} == {OWNER}
     assert list(victim.iterdir()) == []
+
+
+def test_what_was_published_from_another_user_s_clone_before_stays_in_it(
+    clone: Path, ground: Path, deb: Path
+) -> None:
+    pool = clone / "build/repository/pool/main/h/hx-gateway-db"
+    pool.mkdir(parents=True)
+    shutil.copy(raised_version(deb, ground, "0.0.1"), pool)
+    give(clone / "build")
+    assert "exit status 0" in make(clone, "repository")
+    assert "exit status 0" in make(clone, "deb")
+    assert {path.name for path in pool.iterdir()} == {"hx-gateway-db_0.0.1_all.deb", deb.name}
+    index = clone / "build/repository/dists/trixie/main/binary-all/Packages"
+    assert index.read_text().count("\nVersion: 0.") == 2
+    assert {path.owner() for path in (clone / "build").rglob("*")} == {OWNER}
 
 
 @pytest.fixture
@@ -219,8 +251,9 @@ def stubs(ground: Path) -> Path:
     """Programs in place of those that would change this machine, and of git, which is not there."""
     folder = ground / "stubs"
     folder.mkdir()
-    programs = {"apt-get": APT_GET, "git": '#!/bin/sh\necho "git $*" >>"$HX_RECORD"\nexit 1\n'}
-    for name in ("debconf-show", "debconf-set-selections", "hx-gateway-db"):
+    programs = {"apt-get": APT_GET, "apt": APT, "apt-cache": APT_CACHE}
+    programs |= {"git": '#!/bin/sh\necho "git $*" >>"$HX_RECORD"\nexit 1\n'}
+    for name in ("debconf-show", "debconf-set-selections", "hx-gateway-db", "service"):
         programs[name] = NOTHING
     for name, text in programs.items():
         (folder / name).write_text(text)
@@ -243,7 +276,9 @@ def test_the_package_that_is_installed_is_the_one_that_was_built(
     assert "exit status 0" in said
     # What apt's own user can't read, apt reads as root, and says so.
     digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-    assert record.read_text() == f"{digest}  -\nreadable\nroot:755\n"
+    where = "hx-gateway-db from /var/lib/hx-gateway-db-repository"
+    assert record.read_text() == f"{where}\n{digest}  -\nreadable\n"
+    assert not Path("/var/lib/hx-gateway-db-repository").exists()
 
 
 def test_what_runs_as_the_owner_of_the_clone_has_no_terminal_and_nothing_else_of_root_s(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from hx_gateway_db.findings import Cure, Subject
 from hx_gateway_db.settings.catalogue import ANSWERS
+from hx_gateway_db.settings.debconf import finding_lines
 from tests.package.debconf import PROJECT, Debconf, another
 
 # Of these the table has no default, but what one might want to preseed.
@@ -46,7 +48,8 @@ VALUES = {
 VALUES = {answer.question: another(answer) for answer in ANSWERS} | VALUES
 # What these decide shows in something else than in an answer that the command is given.
 DECISIONS = {"edited", "check-failed", "prepare-prisma", "drop"}
-FOUND = "failed prisma There is no client."
+ALL = [Cure.PRISMA_PREPARATION, Cure.POSTGRES_ADMINISTRATOR, Cure.REDIS_ADMINISTRATOR]
+FOUND = "\n".join(finding_lines(Subject("name", "where").failed("It is", by=by) for by in ALL))
 MADE = """\
 # Kept by hx-gateway-db(8); read by its purge.
 gateway-env /nowhere/gateway.env
@@ -137,9 +140,9 @@ def test_each_preseeded_value_reaches_the_command(debconf: Debconf) -> None:
     # "edited" decided for the answers, and "check-failed" for the administrators' logins.
     assert debconf.given == expected
     assert debconf.attempts == [
-        "--answers - --brief",
-        "--answers - --brief --prepare-prisma",
-        "--answers - --brief --prepare-prisma",
+        "--debconf",
+        "--debconf --prepare-prisma",
+        "--debconf --prepare-prisma",
     ]
     assert debconf.seen() <= {"drop"}, "what was preseeded is good for one run"
 

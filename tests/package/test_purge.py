@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hx_gateway_db.host import gateway_env
 from hx_gateway_db.host.left import Left
 from hx_gateway_db.host.render import gateway_env_with_all_keys
 
@@ -60,26 +61,33 @@ class Host:
         for path in (self.opt / "base", self.config_folder, self.config):
             os.chown(path, SERVICE_USER, SERVICE_USER)
 
-    def postrm(self, action: str = "purge") -> str:
-        """Run the script and return what it says; it has to succeed."""
-        done = self.run_postrm(action)
+    def postrm(self, action: str = "purge", dropped: str = "") -> str:
+        """Run the script and return what it says; it has to succeed.
+
+        `dropped` is the database (port and name) that it has dropped before, if it has.
+        """
+        script = POSTRM
+        if dropped:
+            script = self.var_lib.parent / "postrm"
+            script.write_text(POSTRM.read_text().replace("dropped=''", f"dropped='{dropped}'"))
+        done = self.run_postrm(action, script=script)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
     def run_postrm(
-        self, action: str, before: Sequence[str] = ()
+        self, action: str, before: Sequence[str] = (), script: Path = POSTRM
     ) -> subprocess.CompletedProcess[str]:
         """Run the script, by way of the command `before` if there is one.
 
         debconf is not there: what the script does with it is tested in test_debconf.py.
         """
-        script = (
+        wrapped = (
             'mount --bind "$1" /opt && mount --bind "$2" /var/lib && shift 2'
             " && mount -t tmpfs empty /usr/share/debconf"
-            f' && exec "$@" /bin/sh "{POSTRM}" "{action}"'
+            f' && exec "$@" /bin/sh "{script}" "{action}"'
         )
         folders = [str(self.opt), str(self.var_lib)]
-        command = ["unshare", "--mount", "sh", "-c", script, "sh", *folders, *before]
+        command = ["unshare", "--mount", "sh", "-c", wrapped, "sh", *folders, *before]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     def names(self) -> set[str]:
@@ -152,6 +160,46 @@ def test_lines_of_an_administrator_in_gateway_env_stay_and_ours_go(host: Host, o
     assert "LITELLM_SALT_KEY OPENAI_API_KEY" in said
     assert "sk-" not in said and "geheim" not in said
     assert host.names() == {"config.yaml", "gateway.env"}
+
+
+SALT = "sk-" + 48 * "x"
+SALT_FILE = gateway_env.with_salt(None, SALT, RENDERED)
+OF_OURS = f"salt-sha256 {hashlib.sha256(SALT.encode()).hexdigest()}"
+
+
+def test_the_salt_stays_with_one_sentence_that_says_why(host: Host) -> None:
+    host.gateway_env.write_text(f"{SALT_FILE}{OURS}")
+    host.record(OF_OURS)
+    said = host.postrm()
+    text = host.gateway_env.read_text()
+    assert text.endswith(f"LITELLM_SALT_KEY={SALT}\n") and "geheim" not in text
+    assert "never change it" in text
+    assert said.count("\n") == 1 and SALT not in said
+    assert said.rstrip().endswith(
+        "LITELLM_SALT_KEY (without LITELLM_SALT_KEY, nobody can read what LiteLLM has encrypted)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dropped", "url", "salt", "goes"),
+    [
+        ("5432/hx", "postgresql://u:p@127.0.0.1:5432/hx", SALT, True),
+        ("5432/hx", "postgresql://u:p@127.0.0.1:5432/hx?sslmode=prefer", SALT, True),
+        ("5432/hx", "postgresql://u:p@127.0.0.1:5432/hx2", SALT, False),
+        ("5432/hx", "postgresql://u:p@db1:5432/hx", SALT, False),
+        ("", "postgresql://u:p@127.0.0.1:5432/hx", SALT, False),
+        ("5432/hx", "postgresql://u:p@127.0.0.1:5432/hx", "sk-another", False),
+    ],
+)
+def test_the_salt_goes_with_the_database_that_it_was_made_for_and_no_other(
+    host: Host, dropped: str, url: str, salt: str, goes: bool
+) -> None:
+    text = SALT_FILE.replace(SALT, salt)
+    host.gateway_env.write_text(f"{text}\nDATABASE_URL={url}\n")
+    host.record(OF_OURS)
+    said = host.postrm(dropped=dropped)
+    assert host.gateway_env.exists() != goes
+    assert ("LITELLM_SALT_KEY" in said) != goes
 
 
 @pytest.mark.parametrize("line", [f"PG_URL={PG_URL}&application_name=mine", "PG_URL=", "PG_URL=x"])

@@ -19,12 +19,17 @@ _IN_A_FINDING, _IN_A_SENTENCE = 5, 3
 # or that we have made up, which `settings` checks, and names that root alone decides. What a server
 # has said may be advised as an answer, never as a part of a command.
 KNOWN = {
-    "gateway.answerer": {"unit.removesuffix('.service')"},
+    "gateway.answerer": {"short"},
     "settings.answers": {"', '.join(DATABASE_CHOICES)"},
     "findings": {"self.cure"},
     "checks.configuration": {"edited"},
     "checks.host_checks": {"copy", "answer", "env", "path", "-(-needed // 2 ** 20)"},
-    "checks.overrides": {"key", "path", "section", "names", "defeat.by", "defeat.file"},
+    "checks.files_left": {"path", "name"},
+    "checks.running": {"short", "listed"},
+    "checks.master_key": {"path"},
+    "checks.overrides": {
+        *("key", "path", "section", "names", "by", "defeat.by", "defeat.file", "cure"),
+    },
     "checks.ports": {"unit", "port", "by.ending"},
     "postgres.sentences": {"target.address", "file", "trust_it"},
     "postgres.explanations": {
@@ -32,9 +37,10 @@ KNOWN = {
     },
     "postgres.facts": {
         *("cure", "role", "quoted", "identifier(user)", "identifier(postgres.database)"),
-        "each",
+        *("each", "max(1, room // gateways)", "_reset(postgres, facts)"),
     },
-    "redis.sentences": {"answers", "its_address"},
+    "prisma.check": {"short"},
+    "redis.sentences": {"answers", "its_address", "no_password"},
     "redis.peer": {"print_it", "redis.port"},
     "redis.check": {"redis.port"},
     "gateway.sentences": {"entry"},
@@ -42,7 +48,13 @@ KNOWN = {
     "settings.kinds": {"', '.join(answer.choices)", "answer.least"},
     "checks.wrapper_dependencies": {"name", "tables.name", "at"},
     "checks.spend": {"LITELLM_UNIT.removesuffix('.service')"},
-    "checks.units": {"short", "read_log"},
+    "checks.units": {"short", "read_log", "unit.name"},
+    "wiring.salt": {"env", "anew"},
+    # A name that is letters, digits and underscores and no more.
+    "checks.migrations": {"name"},
+    "checks.growth": {"also", "key", "example"},
+    "checks.redis_client": {"addition"},
+    "redis.denials": {"granting"},
 }
 
 

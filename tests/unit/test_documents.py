@@ -22,7 +22,7 @@ README = PROJECT / "README.md"
 PICTURES = [PROJECT / "docs/pictures" / name for name in ("failed-check.svg", "verify.svg")]
 PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
 TABLES = (
-    *("docs/command.md", "docs/files.md", "docs/design.md"),
+    *("docs/command.md", "docs/files.md", "docs/design.md", "docs/litellm.md"),
     "debian/hx-gateway-db.8",
 )
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")

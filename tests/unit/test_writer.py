@@ -10,7 +10,7 @@ import pytest
 
 import hx_gateway_db
 from hx_gateway_db.checks.verify import Row
-from hx_gateway_db.cli import commands, screen
+from hx_gateway_db.cli import commands, screen, terminal
 from hx_gateway_db.cli.parser import main
 from hx_gateway_db.cli.table import row_lines
 from hx_gateway_db.cli.watch import _frame
@@ -95,10 +95,10 @@ def test_an_fstring_of_what_is_drawn_is_just_text_again() -> None:
 def test_what_is_waited_for_is_just_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr(screen, "width", lambda stream: 200)
-    terminal = commands._Terminal(stream)
-    terminal._watched = True
-    terminal.waiting(HOSTILE, 1.0)
-    terminal.clear()
+    news = terminal.Terminal(stream)
+    news._watched = True
+    news.waiting(HOSTILE, 1.0)
+    news.clear()
     assert "\x1b" not in stream.getvalue() and "\u202e" not in stream.getvalue()
 
 

@@ -1,6 +1,9 @@
 #!/bin/sh
-# Installs the gateway into an image; runs inside it, with this folder's parent at /mnt.
+# install.sh REQUIREMENTS: installs the gateway into an image, with the LiteLLM of this list for pip;
+# runs inside it, with this folder's parent at /mnt.
 set -eu
+
+requirements=$1
 
 base=/opt/HX-Infrastructure-/api-gateway
 venv=$base/gateway/venv
@@ -14,8 +17,9 @@ useradd --system --user-group --no-create-home --home-dir /nonexistent \
 # The engine stand-ins
 mkdir -p "$engines"
 cp -r /mnt/engines/package.json /mnt/engines/package-lock.json /mnt/engines/lib \
-    /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
+    /mnt/engines/schema /mnt/engines/query-engine /mnt/engines/schema-engine "$engines"
 npm ci --prefix "$engines" --ignore-scripts --no-audit --no-fund --no-update-notifier
+npm ci --prefix "$engines/schema" --ignore-scripts --no-audit --no-fund --no-update-notifier
 
 # LiteLLM and its database client: the list is complete, and pip 23.0 finds no hash in it for what
 # is asked for with an extra. What is there as a source only would be built with what is not pinned.
@@ -23,7 +27,7 @@ echo "LiteLLM and its database client, from PyPI"
 mkdir -p "$base/gateway"
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --no-cache-dir --require-hashes --no-deps \
-    --only-binary=:all: --requirement /mnt/gateway/requirements.txt
+    --only-binary=:all: --requirement "$requirements"
 "$venv/bin/pip" check
 
 # Prisma's own CLI, where prisma-client-py looks for it; without scripts, as they download engines.

@@ -7,7 +7,7 @@ import pytest
 from hx_gateway_db.checks.overrides import findings
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import read_host
-from tests.unit.tree import CACHE_ON, CONFIG, Run
+from tests.unit.tree import ANSWERS, CACHE_ON, CONFIG, Run
 
 
 @pytest.fixture
@@ -63,6 +63,46 @@ def test_an_included_section_replaces_the_whole_of_ours(
     assert "other" not in finding.sentence
 
 
+PLACES = (
+    "host: other",
+    "redis_startup_nodes: [{host: other, port: 7000}]",
+    "startup_nodes: [{host: other, port: 7000}]",
+    "sentinel_nodes: [[other, 26379]]",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_another_redis_for_the_cache_is_told_and_gone_with_its_line(
+    wired: Path, place: str
+) -> None:
+    config = wired / CONFIG
+    ours = config.read_text()
+    config.write_text(ours.replace("cache_params:", f"cache_params:\n    {place}"))
+    host = read_host(wired)
+    assert host.settings
+    (finding,) = findings(host, host.settings)
+    key = f"litellm_settings.cache_params.{place.partition(':')[0]}"
+    assert finding.level is Level.FAILED
+    assert finding.cure.startswith(f"remove {key} from /{CONFIG}, then run 'systemctl restart ")
+    assert "REDIS_URL" in finding.why and "other" not in finding.sentence
+    config.write_text(ours)
+    (finding,) = findings(read_host(wired), host.settings)
+    assert finding.level is Level.OK
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_where_nothing_is_cached_no_place_of_a_cache_matters(
+    root: Path, run: Run, place: str
+) -> None:
+    run("apply", answers=ANSWERS)
+    config = root / CONFIG
+    config.write_text(f"{config.read_text()}litellm_settings:\n  cache_params: {{{place}}}\n")
+    host = read_host(root)
+    assert host.settings
+    (finding,) = findings(host, host.settings)
+    assert finding.level is Level.OK
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -104,3 +144,22 @@ def test_what_is_no_list_of_names_includes_nothing(wired: Path, include: str) ->
     assert host.settings
     (finding,) = findings(host, host.settings)
     assert finding.level is Level.OK
+
+
+def test_what_an_included_file_includes_counts_last(wired: Path) -> None:
+    (wired / CONFIG).with_name("deep.yaml").write_text("environment_variables: {DIRECT_URL: x}\n")
+    (finding,) = found(wired, more="include: [deep.yaml, more.yaml]\nmodel_list: []\n")
+    assert "deep.yaml sets environment_variables.DIRECT_URL" in finding.what
+
+
+def test_a_section_that_another_replaces_overrides_nothing(wired: Path) -> None:
+    config = wired / CONFIG
+    config.write_text(config.read_text() + "environment_variables: {REDIS_URL: redis://other}\n")
+    (finding,) = found(wired, more="environment_variables: {LANG: C}\n")
+    assert finding.level is Level.OK
+
+
+def test_an_included_file_that_cannot_be_read_is_told(wired: Path) -> None:
+    (finding,) = found(wired, more="general_settings: [1\n")
+    assert finding.level is Level.FAILED
+    assert "LiteLLM does not start" in finding.why

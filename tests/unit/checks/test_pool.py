@@ -24,6 +24,13 @@ def test_the_limit_is_the_one_in_config_yaml(root: Path, value: str, each: int) 
     assert pool_of(read_host(root)) == Pool(each)
 
 
+def test_the_limit_of_an_included_section_takes_the_place_of_config_yaml_s(root: Path) -> None:
+    limit = "general_settings:\n  database_connection_pool_limit: {}\n"
+    (root / CONFIG).write_text(f"include: [more.yaml]\n{limit.format(5)}")
+    (root / CONFIG).with_name("more.yaml").write_text(limit.format(7))
+    assert pool_of(read_host(root)) == Pool(7)
+
+
 def test_a_config_yaml_that_nobody_can_read_says_nothing(root: Path) -> None:
     (root / CONFIG).write_text("a: [")
     assert pool_of(read_host(root)) == pool_of(None) == Pool()

@@ -54,11 +54,6 @@ def test_a_unit_s_state(state: Unit, level: Level, what: str, cure: str) -> None
     assert what in found.what and cure in found.cure
 
 
-def test_a_unit_with_the_files_of_before_waits_for_apply() -> None:
-    found = unit_finding(unit(), restart_pending=True)
-    assert (found.level, found.cure) == (Level.WARNING, "run 'hx-gateway-db apply'")
-
-
 def test_a_port_that_the_unit_answers() -> None:
     found = port_finding(WRAPPER_UNIT, 4010, None, 200)
     assert (found.name, found.level) == ("wrapper.port", Level.OK)
@@ -75,6 +70,16 @@ def test_a_foreign_process_is_named_even_if_it_answers_well() -> None:
 
 def test_with_its_port_taken_litellm_listens_elsewhere() -> None:
     assert "random port" in port_finding(LITELLM_UNIT, 4000, FOREIGN, 0, "silence").why
+
+
+def test_a_process_that_the_unit_left_behind_is_told_as_such_and_how_to_end_it() -> None:
+    leftover = Stranger(Listener(812, "python3", user=999), left_behind=True)
+    found = port_finding(LITELLM_UNIT, 4000, leftover, 200)
+    assert found.what == (
+        f"port 4000 is held by a process that {LITELLM_UNIT} left behind (python3, process 812,"
+        " user 999)"
+    )
+    assert found.cure.startswith("run 'systemctl kill hx-litellm-gateway', then ")
 
 
 def test_a_process_that_can_t_be_seen_is_told_as_such() -> None:
@@ -101,6 +106,6 @@ def test_without_systemd_it_is_not_told_who_answers_and_nobody_is_asked(
 ) -> None:
     monkeypatch.setattr(units, "available", lambda: False)
     monkeypatch.setattr(http, "health", lambda _: 200)
-    unit_found, port_found = check_service(name, port, restart_pending=False)
+    unit_found, port_found = check_service(name, port)
     assert (unit_found.level, port_found.level) == (Level.SKIPPED, Level.SKIPPED)
     assert port_found.what == f"it can't be told who answers on port {port}: nobody is asked"

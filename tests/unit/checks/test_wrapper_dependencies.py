@@ -68,6 +68,13 @@ def test_a_database_that_it_does_not_reach_is_a_failure_in_its_words(chain: Chai
     assert said.why == "in its words: *** \ufffd[2J timed out"
 
 
+def test_a_password_of_the_wrapper_s_own_url_is_not_shown(chain: Chain) -> None:
+    own = dict(chain.wrapper) | {"PG_URL": "postgresql://u:wort%21@h/d?sslmode=require"}
+    chain = replace(chain, wrapper=own)
+    said = chain.cleaned(found(chain, {"postgres": "error: refused wort! and wort%21"}))
+    assert "wort" not in said.sentence and "***" in said.why
+
+
 def test_what_litellm_does_not_reach_either_comes_first(chain: Chain) -> None:
     tables = Subject("postgres.tables", "").failed("gone", cure="start it")
     said = found(chain, {"postgres": False}, tables=tables)

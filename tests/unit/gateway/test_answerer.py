@@ -61,6 +61,43 @@ class Asked:
         return [("ControlGroup", self.groups.get(name, ""))]
 
 
+@pytest.mark.parametrize(
+    ("state", "main", "left"),
+    [
+        ("inactive", 0, True),
+        ("failed", 0, True),
+        ("activating", 0, True),  # waits to be started again
+        ("active", 0, False),
+        ("active", "younger", True),
+        ("active", "itself", False),
+        ("active", 1, False),
+    ],
+)
+def test_a_process_is_left_behind_by_a_unit_that_has_ended_or_been_started_since(
+    monkeypatch: pytest.MonkeyPatch,
+    stranger: tuple[int, "subprocess.Popen[str]"],
+    state: str,
+    main: int | str,
+    left: bool,
+) -> None:
+    port, program = stranger
+    time.sleep(0.02)  # two of the kernel's ticks
+    with subprocess.Popen(["sleep", "60"]) as younger:
+        pids = {"younger": younger.pid, "itself": program.pid}
+        group = listeners.on_port(port)[0].group
+        shown = {
+            "ActiveState": state,
+            "ControlGroup": group,
+            "MainPID": str(pids.get(str(main), main)),
+        }
+        monkeypatch.setattr(units, "properties", lambda *_: list(shown.items()))
+        found = answerer.left_behind(port)
+        assert (found.process.pid if found else 0) == (program.pid if left else 0)
+        shown["ControlGroup"] = f"/system.slice/{LITELLM_UNIT}"
+        assert answerer.left_behind(port) is None
+        younger.kill()
+
+
 @pytest.fixture
 def systemd(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """A systemd by which no process of the test is of a unit."""

@@ -1,4 +1,4 @@
-"""What LiteLLM 1.74.15 and wrappers answered when they said no, and the sentence for it."""
+"""What LiteLLM 1.74.15, 1.108.7 and wrappers answered when they said no, and what that means."""
 
 import pytest
 
@@ -10,6 +10,10 @@ REDIS = Redis("db2", user="hx", password="geheim")
 UNREACHABLE = (
     '{"message": "Service Unhealthy (Error 111 connecting to db2:6379. Connection refused.)", ...}'
 )
+WITHOUT_REASON = (
+    '{"message": "Service Unhealthy", "litellm_cache_params": "{}", "health_check_cache_params":'
+    ' "{\\"pool\\": \\"<redis.asyncio.connection.BlockingConnectionPool>\\"}"}'
+)
 MISSING = 'Authentication Error, relation "LiteLLM_VerificationToken" does not exist'
 BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
 
@@ -19,6 +23,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
     [
         (
             sentences.virtual_key_refused(400, "No connected db."),
+            "LiteLLM on port 4000 runs without a database",
+            "dpkg-reconfigure hx-gateway-db",
+        ),
+        (
+            sentences.virtual_key_refused(500, "{'error': 'DB not connected. This endpoint ..."),
             "LiteLLM on port 4000 runs without a database",
             "dpkg-reconfigure hx-gateway-db",
         ),
@@ -58,6 +67,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
             "start the database",
         ),
         (
+            sentences.not_ready(503, "stalled", given=True),
+            "waits too long for its database (it says 'stalled')",
+            "look at the load",
+        ),
+        (
             sentences.not_ready(200, "Not connected", given=False),
             "runs without a database (it says 'Not connected')",
             "systemctl restart hx-litellm-gateway",
@@ -89,6 +103,11 @@ BACKEND = "litellm.{}: OpenAIException - {}. Received Model Group=hx-chat"
             sentences.cache_refused(REDIS, UNREACHABLE),
             "LiteLLM on port 4000 does not reach Redis at db2:6379",
             "check REDIS_HOST and REDIS_PORT",
+        ),
+        (
+            sentences.cache_refused(REDIS, WITHOUT_REASON),
+            "LiteLLM on port 4000 does not reach its cache in Redis at db2:6379",
+            "journalctl -u hx-litellm-gateway",
         ),
         (
             sentences.cache_refused(REDIS, "Service Unhealthy (invalid username-password pair)"),
@@ -147,4 +166,6 @@ def test_a_gateway_that_refuses_a_chat_itself_has_failed(status: int, message: s
 
 def test_litellm_s_own_401_is_told_from_the_wrapper_s() -> None:
     assert sentences.litellm_refuses("Authentication Error, No api key passed in.")
+    newer = "LiteLLM Virtual Key expected. Received=no****, expected to start with 'sk-'."
+    assert sentences.litellm_refuses(newer)
     assert not sentences.litellm_refuses("invalid wrapper key")

@@ -46,6 +46,13 @@ def test_what_the_template_sets_is_ours_and_can_be_taken_out_whatever_it_was_giv
 
 
 @EACH
+def test_a_record_names_what_its_template_sets(record: DropIn) -> None:
+    assert record.ours
+    text = render.drop_in(record, SETTINGS, LAYOUT)
+    assert set(record.sets(LAYOUT)) == set(drop_in.owned(text, record.ours))
+
+
+@EACH
 def test_systemd_reads_what_the_template_sets(record: DropIn) -> None:
     assert record.ours
     for name, line in drop_in.owned(render.drop_in(record, SETTINGS, LAYOUT), record.ours).items():

@@ -111,7 +111,13 @@ def test_of_a_line_that_python_dotenv_can_not_read_it_says_nothing_by_itself(
 
 
 SETTINGS = [
-    Settings(Postgres("db1", "d", "u", "p", pgbouncer=pgbouncer), redis, cache, buffer, variables)
+    Settings(
+        Postgres("db1", "d", "u", "p", pgbouncer=pgbouncer),
+        redis,
+        cache,
+        buffer,
+        variables=variables,
+    )
     for pgbouncer in (None, True, False)
     for redis, cache, buffer in (
         (None, None, False),

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.postgres.facts import Facts, Pool, Slots, findings
+from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Postgres
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -46,6 +48,28 @@ def test_of_a_server_that_is_too_old_no_more_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("set_for", "statement"),
+    [
+        (3, 'ALTER ROLE "hx" IN DATABASE "hx" RESET role'),
+        (2, 'ALTER ROLE "hx" RESET role'),
+        (1, 'ALTER DATABASE "hx" RESET role'),
+        (0, "ALTER ROLE ALL RESET role"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("missing", "name"), [({"foreign_owner": "hx"}, "tables"), ({"may_create": False}, "schema")]
+)
+def test_a_login_that_acts_as_another_role_is_told_how_it_acts_as_itself(
+    set_for: int, statement: str, missing: dict[str, Any], name: str
+) -> None:
+    facts = Facts(170002, pooled=False, acts_as="worker", set_for=set_for, **missing)
+    finding = one(name, facts)
+    assert finding.level is Level.FAILED
+    assert "hx acts as the role worker (SET role)" in finding.what
+    assert finding.cure.startswith(f"as an administrator run {statement}, or give ")
+
+
+@pytest.mark.parametrize(
     ("slots", "level", "what"),
     [
         (FREE, Level.OK, "there is room for 97 connections of LiteLLM"),
@@ -75,6 +99,8 @@ def test_the_pool_is_what_litellm_makes_of_it_and_not_what_the_url_says() -> Non
     several = one("connections", facts, pool=Pool(10, workers=4))
     assert "2 gateways with 4 workers and a pool of 10 each may open 80" in several.why
     assert several.cure.endswith("database_connection_pool_limit to 2")
+    crowded = one("connections", facts, pool=Pool(10, workers=16))
+    assert crowded.cure.endswith("database_connection_pool_limit to 1 and --num_workers to 10")
 
 
 def test_a_mode_in_libpq_s_words_is_no_check_of_a_certificate() -> None:
@@ -85,6 +111,24 @@ def test_a_mode_in_libpq_s_words_is_no_check_of_a_certificate() -> None:
     assert finding.cure == "answer PG_SSLMODE=verify-full"
     names = {each.name for each in findings(POSTGRES, Facts(170000, False), NOW, LITELLMS)}
     assert "postgres.sslmode" not in names
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "why"),
+    [
+        ((), "verify-full", "which LiteLLM before 1.101.0 takes for prefer: no certificate is"),
+        ((1, 74, 15), "verify-ca", "which LiteLLM 1.74.15 takes for prefer: no certificate is"),
+        ((1, 101, 0), "verify-ca", "LiteLLM 1.101.0 checks a certificate; this check has not"),
+        ((1, 101, 0), "allow", "which LiteLLM 1.101.0 takes for prefer: no certificate is"),
+    ],
+)
+def test_what_a_mode_in_libpq_s_words_means_is_told_for_the_litellm_there_is(
+    version: Version, mode: str, why: str
+) -> None:
+    by_hand = replace(POSTGRES, parameters=(("sslmode", mode),))
+    facts = Facts(170000, pooled=False)
+    found = {one.name: one for one in findings(by_hand, facts, NOW, LITELLMS, LiteLLM(version))}
+    assert why in found["postgres.sslmode"].why
 
 
 def test_behind_a_pooler_its_connections_are_not_counted() -> None:

@@ -33,7 +33,7 @@ from tests.fake_postgres import (
 )
 
 CUT = "answers with more than there can be"
-NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
+NAMES = tuple("abcdefghijklm")
 
 
 IN_TRANSACTION = b"Z\0\0\0\x05T"
@@ -79,7 +79,7 @@ def rows(*values: bytes | None, kind: int = 25, number: int = 1, simple: bool = 
 BEGUN = message(b"C", b"BEGIN\0") + IN_TRANSACTION
 SET = rows(b"2000ms")
 PID = rows(b"7", simple=True)
-RIGHTS = (b"UTF8", b"f", b"f", b"%d", None, b"t", b"t", b"public", b"", b"0", b"")
+RIGHTS = (b"UTF8", b"f", b"f", b"%d", None, b"t", b"t", b"public", b"", b"0", b"", b"", b"0")
 
 
 def inspected(script: Script) -> tuple[str, float]:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hx_gateway_db.prisma.check import Report, _text, findings
+from hx_gateway_db.findings import Cure, Level
+from hx_gateway_db.prisma.check import _TEXTS, Report, _text, findings
 from hx_gateway_db.prisma.guest_generator import with_output
 from hx_gateway_db.prisma.guest_probe import models
 from hx_gateway_db.prisma.prepare import VARIABLES, _explained, drop_in_lines, recorded, tidy
@@ -52,6 +53,18 @@ def test_schemas_are_compared_without_their_generators(tmp_path: Path) -> None:
     other.write_text(SCHEMA.replace("model A", "model B"))
     assert models(tmp_path / "site") == models(ours)
     assert models(ours) != models(other)
+
+
+def test_a_user_without_a_home_is_no_case_for_a_preparation() -> None:
+    texts = dict.fromkeys(_TEXTS, "")
+    texts["client"] = "no home"
+    report = Report(
+        **texts, dead_variables=(), engine_named=False, installed=True, versions=(), user="1"
+    )
+    client, *others = findings(report, "hx-litellm-gateway.service")
+    assert (client.level, client.by) == (Level.FAILED, Cure.BY_HAND)
+    assert client.cure.endswith("Environment=HOME=/")
+    assert {finding.level for finding in others} == {Level.SKIPPED}
 
 
 MIRROR = "https://binaries.prisma.sh"

@@ -1,14 +1,18 @@
 """Answers, and the settings that they lead to."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.settings.answers import (
+    KEYS,
     administrators,
     from_settings,
     parse_answers,
+    to_answer,
     to_settings,
     written,
 )
@@ -60,10 +64,38 @@ def test_no_answers_keep_everything_that_the_host_has() -> None:
     assert to_settings({}, PRESENT, no_password) == PRESENT
 
 
-def test_an_empty_password_keeps_the_present_one_and_an_empty_redis_user_clears_it() -> None:
-    settings = to_settings({"PG_PASS": "", "REDIS_USER": ""}, PRESENT, no_password)
-    assert settings.postgres.password == "old"
+def test_an_empty_answer_is_no_answer_whichever_it_is() -> None:
+    checked = replace(PRESENT.postgres, sslmode="verify-full", ca_file="/ca")
+    assert PRESENT.redis
+    present = replace(PRESENT, postgres=checked, redis=replace(PRESENT.redis, ca_file="/ca"))
+    for key in KEYS:
+        assert to_settings({key: ""}, present, no_password) == present, key
+
+
+def test_none_takes_away_what_can_be_without() -> None:
+    checked = replace(PRESENT.postgres, sslmode="verify-full", ca_file="/ca")
+    present = replace(PRESENT, postgres=checked)
+    given = {"PG_SSLROOTCERT": "none", "REDIS_USER": "none"}
+    settings = to_settings(given, present, no_password)
+    assert (settings.postgres.sslmode, settings.postgres.ca_file) == ("verify-full", "")
     assert settings.redis == Redis("r1", password="rp", tls=True)
+    settings = to_settings({"REDIS_USER": "none", "REDIS_PASS": "none"}, present, no_password)
+    assert settings.redis == Redis("r1", tls=True)
+    named = {"PG_PASS": "none", "PG_DB": "none", "PG_USER": "none"}
+    postgres = to_settings(named, present, no_password).postgres
+    assert (postgres.password, postgres.database, postgres.user) == ("none", "none", "none")
+
+
+def test_what_a_host_has_is_written_as_answers_that_lead_to_it() -> None:
+    assert PRESENT.redis
+    whole = replace(PRESENT, postgres=replace(PRESENT.postgres, parameters=()))
+    for present in (whole, replace(whole, redis=replace(PRESENT.redis, user="", tls=False))):
+        given = to_answer(from_settings(present))
+        other = Settings(
+            Postgres("db9", "x", "y", "z", sslmode="verify-full", ca_file="/ca"),
+            Redis("r9", user="u", password="v", tls=True, ca_file="/ca"),
+        )
+        assert to_settings(given, other, no_password) == present
 
 
 def test_redis_without_tls_keeps_no_parameters_for_tls() -> None:

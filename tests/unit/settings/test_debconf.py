@@ -4,7 +4,13 @@ import subprocess
 
 import pytest
 
-from hx_gateway_db.settings.debconf import debconf_lines, given_answers
+from hx_gateway_db.findings import Cure, Subject
+from hx_gateway_db.settings.debconf import (
+    answers_to_apply,
+    debconf_lines,
+    finding_lines,
+    given_answers,
+)
 
 TODAY = {"DATABASE": "existing", "PG_HOST": "db1", "PG_USER": r"a \ b", "PG_PASS": "geheim"}
 EDITED = ("DATABASE", "PG_HOST", "PG_USER", "PG_PASS")
@@ -50,8 +56,40 @@ def test_answers_are_read_out_of_debconfs_escapes() -> None:
         "PG_HOST": "db1",
         "PG_USER": r"a \ b",
         "PG_PASS": "",
-        "REDIS_USER": "one\ntwo",
+        # What debconf's files make a line break of.
+        "REDIS_USER": r"one\ntwo",
+        "PG_ADMIN_USER": "x",
     }
+
+
+def test_for_an_apply_an_empty_field_is_meant_to_be_so_and_a_host_elsewhere_is_not() -> None:
+    lines = "database=local\npg-host=db1\nredis-user=\nredis-cacert=\npg-pass=\nredis-pass=\n"
+    assert answers_to_apply(lines) == {
+        "DATABASE": "local",
+        "REDIS_USER": "none",
+        "REDIS_CACERT": "none",
+        "PG_PASS": "",
+        "REDIS_PASS": "",
+    }
+    assert answers_to_apply("database=existing\npg-host=db1\n")["PG_HOST"] == "db1"
+
+
+def test_postinst_is_told_what_to_show_who_cures_it_and_what_to_ask() -> None:
+    found = (
+        Subject("postgres.login", "db1").failed("It refuses\x1b", by=Cure.POSTGRES_ADMINISTRATOR),
+        Subject("postgres.version", "db1").ok("it is new"),
+        Subject("gateway.ca-file", "f", ("REDIS_CACERT",)).failed("No file", cure="put it there"),
+        Subject("postgres.administrator", "db1", ("PG_ADMIN_PASS",)).failed(
+            "It refuses the boss", by=Cure.POSTGRES_ADMINISTRATOR
+        ),
+    )
+    assert list(finding_lines(found)) == [
+        r"findings -\ It\ refuses.\n-\ No\ file:\ put\ it\ there.\n-\ It\ refuses\ the\ boss.",
+        "cure postgres",
+        "propose administrator",
+        "ask pg-user pg-pass redis-cacert",
+    ]
+    assert "propose retry" in finding_lines(found[:1])
 
 
 def test_debconfs_own_program_reads_the_escapes_as_they_are_meant() -> None:

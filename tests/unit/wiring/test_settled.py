@@ -15,6 +15,7 @@ from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.drop_ins import WATCH, redis_user
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import SETTLED, STATE_FOLDER, TEMPLATES, UNITS
+from hx_gateway_db.settings.litellm import LiteLLM
 from hx_gateway_db.transaction import snapshot
 from hx_gateway_db.transaction.changes import Changes, FileChange
 from hx_gateway_db.transaction.lock import lock
@@ -91,7 +92,7 @@ def no_plan(wired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_plan")
 def test_what_is_settled_is_said_without_a_plan(wired: Path, run: Run) -> None:
     assert run("apply", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
-    assert run("apply", "--anyway", "--brief", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
+    assert run("apply", "--anyway", **ANSWERS) == (0, f"{NOTHING_TO_CHANGE}\n", "")
     assert run("apply", **dict(reversed(ANSWERS.items())))[0] == 0
 
 
@@ -122,7 +123,7 @@ def test_a_plan_reads_no_file_that_the_digest_lacks(
 
     monkeypatch.setattr(snapshot, "take_in", noted)
     host, moved_from, settings = desired(wired, ANSWERS)
-    plan_apply(settings, host, moved_from)
+    plan_apply(settings, host, moved_from, LiteLLM)
     assert taken == set(host.files)
     assert len(taken) == 10
 
@@ -312,8 +313,8 @@ def test_what_another_run_holds_the_lock_for_is_waited_for_and_then_refused(
     with lock(wired, "rollback"), pytest.raises(Refused, match="hx-gateway-db rollback"):
         is_settled(wired, ANSWERS)
     with lock(wired, "rollback"):
-        status, out, _ = run("apply", "--brief", **ANSWERS)
-    assert status == 3 and out.startswith("refused - hx-gateway-db rollback")
+        status, _, said = run("apply", **ANSWERS)
+    assert status == 3 and said.startswith("hx-gateway-db: hx-gateway-db rollback")
 
 
 def test_the_record_is_roots_alone_and_has_no_password(wired: Path) -> None:
@@ -408,7 +409,7 @@ def test_what_is_settled_loads_no_library_and_no_planning(wired: Path) -> None:
     assert modules & (HEAVY - {"lzma", "bz2"}) == set()
     assert ours(modules) == {
         *COMMAND_LINE,
-        *("cli.commands", "errors", "findings", "redaction", "layout"),
+        *("cli.commands", "cli.terminal", "errors", "findings", "redaction", "layout"),
         *("settings", "settings.answers", "settings.catalogue", "settings.values"),
         *("settings.kinds", "settings.variables"),
         *("wiring", "wiring.settled", "wiring.interruption"),

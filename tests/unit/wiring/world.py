@@ -15,7 +15,9 @@ from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.gateway.readiness import Patience, Readiness
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
+from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Settings
+from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.systemd.units import ServiceFailed, Unit
 from hx_gateway_db.wiring.outside import Outside
 from tests.unit.tree import snapshot
@@ -49,7 +51,10 @@ class World:
     said: list[str] = field(default_factory=list)
     litellm: Simulated = field(default_factory=lambda: Simulated(LITELLM_UNIT))
     wrapper: Simulated = field(default_factory=lambda: Simulated(WRAPPER_UNIT))
+    version: Version = ()
     forbidden: tuple[str, ...] = ()
+    dpkg: bool = False
+    units: dict[str, Loaded] = field(default_factory=dict)
     obstacles: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     gone: str = ""
@@ -69,6 +74,7 @@ class World:
             check_servers=self.check_servers,
             prove=self.prove,
             obstacle=lambda name: self.obstacles.get(name, ""),
+            litellm_of_gateway=lambda: LiteLLM(self.version),
             system=self.root,
         )
 
@@ -136,6 +142,19 @@ class World:
 
     def started_since(self, name: str, moment: float) -> bool:
         return False
+
+    def loaded(self, name: str) -> Loaded:
+        """As a test has it; else one that reads what is there, and runs with that."""
+        if name in self.units:
+            return self.units[name]
+        simulated = self._simulated(name)
+        shown = {"LoadState": simulated.load, "ActiveState": simulated.active}
+        folder = self.root / f"etc/systemd/system/{name}.d"
+        paths = sorted(f"/{path.relative_to(self.root)}" for path in folder.glob("*.conf"))
+        return Loaded(name, shown | {"DropInPaths": " ".join(paths)})
+
+    def for_dpkg(self) -> bool:
+        return self.dpkg
 
     def journal(self, name: str) -> str:
         return f"{name} fails on purpose"

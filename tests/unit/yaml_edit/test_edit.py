@@ -23,6 +23,7 @@ from hx_gateway_db.yaml_edit.edit import (
 )
 from tests.yaml_corpus import (
     CACHE,
+    CURED,
     ERRORS,
     EXAMPLES,
     REFUSALS,
@@ -120,6 +121,13 @@ def test_a_text_that_cannot_be_edited_safely_is_refused_with_its_line(text: str)
         assert refusal.value.line == line
         assert str(refusal.value).startswith(f"line {line}: ")
     assert str(refusal.value).count("\n") == 0
+    assert str(refusal.value).endswith(f": {refusal.value.cure}.")
+
+
+@pytest.mark.parametrize("text", CURED)
+def test_the_cure_of_a_refusal_cures(text: str) -> None:
+    assert text in REFUSALS
+    assert check_edit(CURED[text].encode(), [SPEND_ON])
 
 
 @pytest.mark.parametrize("text", [b"a: \xe9\n", b"\xff\xfea\0", b"\0", b"a: \xed\xa0\x80\n"])

@@ -8,6 +8,8 @@ const { PrismaError, fromDriver } = require('./errors')
 
 const INVALID = 'The provided database string is invalid.'
 const SYSTEM_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
+const TEXT = 25
+const AS_TEXT = new Set([18, 19])
 const FIRST_CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/s
 
 function parseUrl(text) {
@@ -56,10 +58,10 @@ function firstCertificate(file) {
   }
 }
 
-function openPool(target, ssl) {
+function poolConfig(target, ssl) {
   const searchPath = `search_path="${target.schema}"`
-  const pool = new Pool({
-    Client: target.pgbouncer ? bouncerClient(`SET ${searchPath}`) : Client,
+  return {
+    Client: target.pgbouncer ? bouncerClient(`SET ${searchPath}`) : NamingClient,
     host: target.host,
     port: target.port,
     user: target.user,
@@ -69,16 +71,29 @@ function openPool(target, ssl) {
     ssl,
     max: target.connectionLimit,
     connectionTimeoutMillis: 1000 * Math.max(target.connectSeconds, target.poolSeconds),
-  })
-  if (!target.pgbouncer) pool.on('connect', nameStatements)
+  }
+}
+
+function openPool(config) {
+  const pool = new Pool(config)
   // A connection that dies while idle is replaced; without a listener it would end the process.
   pool.on('error', () => {})
   return pool
 }
 
+// The adapters do not know the types `name` and `"char"`, which a native engine reads as text.
+class TextClient extends Client {
+  _handleRowDescription(message) {
+    for (const field of message.fields) {
+      if (AS_TEXT.has(field.dataTypeID)) field.dataTypeID = TEXT
+    }
+    super._handleRowDescription(message)
+  }
+}
+
 // PgBouncer refuses settings among the startup parameters: with `pgbouncer=true`, they follow.
 function bouncerClient(settings) {
-  return class extends Client {
+  return class extends TextClient {
     connect(done) {
       super.connect((error) => {
         if (error) done(error)
@@ -90,14 +105,14 @@ function bouncerClient(settings) {
 
 // As Prisma does without `pgbouncer=true`: each statement is prepared once on each connection,
 // under a name that its other connections use as well.
-function nameStatements(client) {
-  const names = new Map()
-  const query = client.query.bind(client)
-  client.query = (statement, ...rest) => {
-    if (!statement?.text || statement.name) return query(statement, ...rest)
+class NamingClient extends TextClient {
+  names = new Map()
+
+  query(statement, ...rest) {
+    if (!statement?.text || statement.name) return super.query(statement, ...rest)
     const { text } = statement
-    if (!names.has(text)) names.set(text, `s${names.size}`)
-    return query({ ...statement, name: names.get(text) }, ...rest)
+    if (!this.names.has(text)) this.names.set(text, `s${this.names.size}`)
+    return super.query({ ...statement, name: this.names.get(text) }, ...rest)
   }
 }
 
@@ -106,24 +121,27 @@ async function tryConnection(pool) {
   client.release()
 }
 
-// Connect once, so that a bad URL, password or host shows at once, and return the pool.
+// Connect once, so that a bad URL, password or host shows at once, and return the pool and what it
+// was made with.
 // Prisma knows three sslmodes and takes any other for `prefer`: TLS if the server has it.
 async function connect(text) {
   const target = parseUrl(text)
-  let pool = openPool(target, target.sslmode === 'disable' ? false : tlsOptions(target))
+  let config = poolConfig(target, target.sslmode === 'disable' ? false : tlsOptions(target))
+  let pool = openPool(config)
   try {
     try {
       await tryConnection(pool)
     } catch (error) {
       if (target.sslmode === 'require' || !/does not support SSL/.test(error.message)) throw error
       await pool.end()
-      pool = openPool(target, false)
+      config = poolConfig(target, false)
+      pool = openPool(config)
       await tryConnection(pool)
     }
   } catch (error) {
     throw fromDriver(error, target)
   }
-  return { pool, target }
+  return { pool, target, config }
 }
 
 module.exports = { connect }

@@ -24,4 +24,4 @@ async function createDatabase(url) {
   )
 }
 
-module.exports = { createDatabase, withClient }
+module.exports = { createDatabase }
