@@ -9,7 +9,13 @@ from hx_gateway_db.host import config_yaml, python_packages
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.included import last_with, parts
 from hx_gateway_db.layout import LITELLM_UNIT
-from hx_gateway_db.settings.litellm import Change, LiteLLM, Version, parse_version
+from hx_gateway_db.settings.litellm import (
+    BUFFERS_ALONE,
+    REDIS_TIMEOUTS,
+    LiteLLM,
+    Version,
+    parse_version,
+)
 from hx_gateway_db.settings.values import Redis, Settings
 from hx_gateway_db.yaml_edit.edit import YamlRefusal, lookup
 
@@ -17,17 +23,6 @@ TIMEOUTS = "gateway.redis-timeouts"
 BUFFER = "gateway.spend-buffer"
 # Up to version 8 redis-py has no time limit of its own.
 _LIMITS_SINCE = (8,)
-HANDS_LIMITS_ON = Change(
-    (1, 96, 0),
-    "hands its time limit on to a client that it makes from REDIS_URL",
-    "_redis.py",
-)
-# 1.82.0 does not, and from 1.90.0 on it makes that client.
-BUFFERS_ALONE = Change(
-    (1, 82, 6),
-    "does not start with a spend buffer for which it has no client of Redis",
-    "proxy/proxy_server.py",
-)
 _PARAMETER = "socket_timeout"
 _RESTART = f"run 'systemctl restart {LITELLM_UNIT.removesuffix('.service')}'"
 
@@ -47,7 +42,7 @@ def _timeouts(host: Host, redis: Redis, litellm: LiteLLM) -> Finding:
     client = _version(host, "redis")
     if not litellm.version or not client:
         return about.skipped("whether LiteLLM waits for a Redis without end can't be told")
-    bounded = litellm.has(HANDS_LIMITS_ON) or client >= _LIMITS_SINCE
+    bounded = litellm.has(REDIS_TIMEOUTS) or client >= _LIMITS_SINCE
     if bounded or _PARAMETER in dict(redis.parameters):
         return about.ok("LiteLLM does not wait for a Redis without end")
     sign = "&" if redis.parameters else "?"

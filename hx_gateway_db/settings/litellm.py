@@ -1,7 +1,7 @@
 """What differs between versions of LiteLLM, and from which release on it holds. Pure.
 
 Each row was read in the releases on PyPI around it: the first that has it, and the last that does
-not. docs/litellm-versions.md shows the rows; a test compares.
+not. docs/litellm.md shows the rows; a test compares.
 """
 
 import re
@@ -33,6 +33,19 @@ FRESH_READINESS = Change(
     "says of its database what it saw at most 15 s ago, not up to two minutes ago",
     "proxy/health_endpoints/_health_endpoints.py",
 )
+# 1.82.0 does not, and from 1.90.0 on it makes that client.
+BUFFERS_ALONE = Change(
+    (1, 82, 6),
+    "does not start with a spend buffer for which it has no client of Redis; before that it writes"
+    " what it gathers nowhere",
+    "proxy/proxy_server.py",
+)
+REDIS_TIMEOUTS = Change(
+    (1, 96, 0),
+    "hands its time limit on to a client of Redis that it makes from REDIS_URL; before that it"
+    " waits without end for one that hangs, unless redis-py is 8 or newer",
+    "_redis.py",
+)
 LIBPQ_TLS = Change(
     (1, 101, 0),
     "turns libpq's `sslmode=verify-ca`, `verify-full` and `sslrootcert` in DATABASE_URL into what"
@@ -51,7 +64,8 @@ MASTER_KEY_NEEDED = Change(
     "proxy/auth/master_key_boot_check.py",
 )
 CHANGES = (
-    *(LIMITS_ALWAYS_SHARED, FRESH_READINESS, LIBPQ_TLS, IDLE_CONNECTIONS_END),
+    *(LIMITS_ALWAYS_SHARED, FRESH_READINESS, BUFFERS_ALONE, REDIS_TIMEOUTS),
+    *(LIBPQ_TLS, IDLE_CONNECTIONS_END),
     MASTER_KEY_NEEDED,
 )
 

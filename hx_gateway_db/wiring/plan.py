@@ -41,7 +41,7 @@ from hx_gateway_db.wiring.wanted_drop_ins import (
     wired_drop_ins,
     with_prisma,
 )
-from hx_gateway_db.wiring.wanted_env import wired_gateway_env
+from hx_gateway_db.wiring.wanted_env import offered_by_us, wired_gateway_env
 
 
 @dataclass(frozen=True)
@@ -348,7 +348,9 @@ def _left_by_rollback(host: Host) -> Left:
     values = host.values
     off = {key: "false" for key in ("CACHE", "REDIS_TRANSACTION_BUFFER") if key in values}
     others = {key: value for key, value in values.items() if key not in off and key != "RATE_LIMIT"}
-    return host.left.after(others, others | off) if host.settings else host.left
+    if host.settings is None:
+        return host.left
+    return host.left.after(others, others | off).with_lines(offered_by_us(host))
 
 
 def _known(present: Host) -> dict[str, str]:

@@ -66,7 +66,7 @@ def wired_gateway_env(
         ]
     template = render.gateway_env_with_all_keys()
     offered = _offered(lines)
-    others = {key: said for key, said in offered.items() if not present.left.has_line(key, said)}
+    others = {key: said for key, said in offered.items() if not _ours(key, said, present)}
     elsewhere = _set_elsewhere(host, present)
     without = elsewhere
     if not whole:
@@ -94,6 +94,12 @@ def wired_gateway_env(
     now = _offered(environment_files.values(text))
     ours = {key: said for key, said in now.items() if key not in others}
     return EnvEdit(FileChange(path, before, image), notes, ours)
+
+
+def offered_by_us(host: Host) -> dict[str, str]:
+    """Those lines of gateway.env that are offered to other services, and not an administrator's."""
+    offered = _offered(environment_files.values(host.text(host.layout.gateway_env) or ""))
+    return {key: said for key, said in offered.items() if _ours(key, said, host)}
 
 
 def _with_its_salt(text: str, present: Host, path: PurePosixPath, template: str) -> str:
@@ -127,6 +133,14 @@ def _offered(lines: Mapping[str, str]) -> dict[str, str]:
     """What those of OFFERED say that are there, also one that only python-dotenv reads."""
     said = {key.removeprefix("export "): value for key, value in lines.items()}
     return {line.key: said[line.key] for line in OFFERED if line.key in said}
+
+
+def _ours(key: str, value: str, present: Host) -> bool:
+    """Whether a line of OFFERED is as we wrote it, or was edited together with what it follows."""
+    if present.left.has_line(key, value):
+        return True
+    settings = present.settings
+    return settings is not None and gateway_env.lines_for(settings).get(key) == value
 
 
 def _set_elsewhere(host: Host, present: Host) -> list[str]:

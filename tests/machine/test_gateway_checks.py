@@ -407,11 +407,11 @@ LEAVES_ONE = (
 def test_a_port_that_a_process_of_the_unit_itself_holds_which_that_left_behind_is_found(
     quick: Machine, started_anew: bool
 ) -> None:
-    with drop_in(quick, LEAVES_ONE, "99-quick"):
+    with drop_in(quick, LEAVES_ONE, "99-site"):
         quick.run(["systemctl", "restart", LITELLM_UNIT])
         quick.wait_until(lambda: inspect(quick).levels("gateway.ports") == ["ok", "ok"], 20)
         quick.run(["systemctl", "stop", LITELLM_UNIT])
-    with drop_in(quick, "ExecStart=\nExecStart=/bin/sleep infinity", "99-quick"):
+    with drop_in(quick, "ExecStart=\nExecStart=/bin/sleep infinity", "99-site"):
         if started_anew:
             quick.run(["systemctl", "start", LITELLM_UNIT])
         said = inspect(quick).said("gateway.ports")

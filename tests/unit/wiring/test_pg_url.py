@@ -117,6 +117,16 @@ def test_one_that_an_administrator_has_edited_is_theirs_from_then_on(root: Path,
     assert pg_url(root) == MINE and not ours(root)
 
 
+def test_one_that_was_edited_together_with_database_url_stays_ours(root: Path, run: Run) -> None:
+    applied(root, run, ANSWERS)
+    text = (root / ENV).read_text()
+    (root / ENV).write_text(text.replace("@db1:", "@db2:"))
+    run("rollback")
+    assert ours(root)
+    applied(root, run, "PG_PASS=neu\n")
+    assert pg_url(root) == "postgresql://hx_gateway:neu@db2:5432/hx_gateway" and ours(root)
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [

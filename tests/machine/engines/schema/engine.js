@@ -7,6 +7,15 @@ const { bindMigrationAwareSqlAdapterFactory } = require('@prisma/driver-adapter-
 const { connect } = require('../lib/connection')
 const { PrismaError, fromDriver } = require('../lib/errors')
 
+// The engine's random numbers: Debian 12's Node.js 18 has them in a module only.
+globalThis.crypto ??= require('node:crypto').webcrypto
+// Where the engine leaves what it panics about.
+globalThis.PRISMA_WASM_PANIC_REGISTRY = {
+  set_message(message) {
+    throw new Error(message)
+  },
+}
+
 const BINDINGS = '@prisma/schema-engine-wasm/schema_engine_bg'
 const ADVISORY_LOCK = /\bpg_advisory_lock\(/
 const MIGRATION_NAME = /migration_name="([^"]+)"/
