@@ -1,10 +1,11 @@
 """One look at the gateway that changes nothing and leaves no row: do virtual keys work?"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from hx_gateway_db.checks import differences
 from hx_gateway_db.checks.units import check_service
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level, Subject
@@ -15,14 +16,12 @@ from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import (
     LITELLM_PORT,
     LITELLM_UNIT,
-    STATE_FILE,
     WRAPPER_PORT,
     WRAPPER_UNIT,
 )
 from hx_gateway_db.systemd import units
 from hx_gateway_db.systemd.units import Unit
 
-FILES = "files.wiring"
 # What has to be well for virtual keys to work.
 _OF_LITELLM = ("litellm.unit", "litellm.port", KEY)
 _OF_THE_WRAPPER = ("wrapper.unit", "wrapper.port")
@@ -72,6 +71,7 @@ class Gateway:
     )
     readiness: Callable[[Unit], Finding] = lambda unit: proof.readiness(units.environment(unit))
     lookup: Callable[[], Finding] = unknown_key.lookup
+    compare: Callable[[Host], Iterable[Finding]] = lambda host: differences.compare(host, True)
     clock: Clock = time
     patience: Patience = field(default_factory=Patience)
 
@@ -117,9 +117,11 @@ def starting(unit: Unit, now: float, patience: Patience) -> bool:
 
 
 def _once(read: Callable[[], Host], gateway: Gateway) -> Look:
-    host, files = _files(read)
-    if host is not None and not host.wired:
-        return Look(State.UNWIRED, (files,))
+    host, different = _read(read)
+    if host is not None:
+        different = tuple(gateway.compare(host))
+        if not host.wired:
+            return Look(State.UNWIRED, different)
     litellm, wrapper = gateway.unit(LITELLM_UNIT), gateway.unit(WRAPPER_UNIT)
     findings = list(gateway.service(LITELLM_UNIT, LITELLM_PORT))
     findings += gateway.service(WRAPPER_UNIT, WRAPPER_PORT)
@@ -136,26 +138,16 @@ def _once(read: Callable[[], Host], gateway: Gateway) -> Look:
         findings += [Subject(name, "").skipped(away) for name in (READINESS, KEY)]
     now = gateway.clock.monotonic()
     young = any(starting(unit, now, gateway.patience) for unit in (litellm, wrapper))
-    return Look(judge(litellm, wrapper, young, findings), (*findings, files))
+    return Look(judge(litellm, wrapper, young, findings), (*findings, *different))
 
 
 def _fails(found: Finding) -> bool:
     return found.level is Level.FAILED
 
 
-def _files(read: Callable[[], Host]) -> tuple[Host | None, Finding]:
-    """The host if it can be read, and what has become of what we left in its files."""
+def _read(read: Callable[[], Host]) -> tuple[Host | None, tuple[Finding, ...]]:
+    """The host; where its files are not to be read, what says so."""
     try:
-        host = read()
+        return read(), ()
     except Refused as refusal:
-        return None, Subject(FILES, "").warning(refusal.what, cure=refusal.cure)
-    subject = Subject(FILES, str(host.layout.config_yaml))
-    if not host.wired:
-        cure = "run 'dpkg-reconfigure hx-gateway-db'"
-        return host, Subject(FILES, str(STATE_FILE)).skipped("no database is wired", cure=cure)
-    if host.problem:
-        return host, subject.warning(host.problem.rstrip("."))
-    if host.lost:
-        what = f"config.yaml has lost {', '.join(lost.key for lost in host.lost)}"
-        return host, subject.warning(what, cure="run 'hx-gateway-db apply'")
-    return host, subject.ok("what was wired is in the files")
+        return None, (Subject(differences.NAME, "").warning(refusal.what, cure=refusal.cure),)

@@ -1,12 +1,13 @@
 """What state the gateway is found to be in, given what was seen of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.checks.look import FILES, Gateway, Look, State, look
+from hx_gateway_db.checks import differences
+from hx_gateway_db.checks.look import Gateway, Look, State, look
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway.sentences import KEY, READINESS
@@ -48,6 +49,7 @@ class Seen:
             service=self.service,
             readiness=lambda unit: Subject(READINESS, "").found(self.ready, "ready"),
             lookup=self.lookup,
+            compare=lambda host: differences.compare(host, False),
             clock=self,
         )
 
@@ -149,8 +151,19 @@ def test_what_was_wired_and_is_gone_is_told_and_no_failure(
     (root / CONFIG).write_text(ORIGINAL)
     found = seen(wired, Seen())
     assert found.state is State.SERVING
-    assert (found.findings[-1].name, found.findings[-1].level) == (FILES, Level.WARNING)
-    assert "hx-gateway-db apply" in found.findings[-1].cure
+    last = found.findings[-1]
+    assert (last.name, last.level) == (differences.NAME, Level.WARNING)
+    assert "hx-gateway-db apply" in last.cure
+
+
+def test_a_difference_that_is_a_failure_is_not_why_virtual_keys_fail(
+    wired: Callable[[], Host],
+) -> None:
+    different = Subject(differences.NAME, "").failed("a line is gone", cure="write it")
+    for gateway, state in ((Seen(), State.SERVING), (Seen(key=FAILED), State.FAILING)):
+        found = look(wired, replace(gateway.gateway, compare=lambda host: [different]))
+        assert found.state is state and different in found.findings
+        assert found.reason is not different
 
 
 def test_a_gateway_that_nobody_has_wired_has_no_virtual_keys(root: Path) -> None:

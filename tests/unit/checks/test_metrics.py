@@ -12,7 +12,7 @@ DOCS = (Path(__file__).resolve().parents[3] / "docs/watching.md").read_text()
 CHECKS = tuple(
     {"name": name, "result": result, "detail": "", "cure": ""}
     for name, result in (
-        *(("litellm.key", "failed"), ("litellm.unit", "warning"), ("files.wiring", "warning")),
+        *(("litellm.key", "failed"), ("litellm.unit", "warning"), ("gateway.wiring", "warning")),
         *(("gateway.wiring", "failed"), ("litellm.database", "ok"), ("x", "skipped")),
     )
 )
