@@ -262,6 +262,10 @@ def test_a_ca_file_that_the_sandbox_hides_or_only_root_reads_is_found(quick: Mac
     assert found.levels("gateway.ca-file") == ["ok"]
 
 
+RESTART = "then run 'systemctl restart hx-litellm-gateway'"
+APPLY = "then run 'hx-gateway-db apply'"
+
+
 def test_keys_of_config_yaml_that_override_gateway_env_are_found(quick: Machine) -> None:
     text = quick.read(CONFIG_YAML).replace(
         "general_settings:\n", "general_settings:\n  database_url: postgresql://u@elsewhere/d\n"
@@ -272,10 +276,10 @@ def test_keys_of_config_yaml_that_override_gateway_env_are_found(quick: Machine)
         said = inspect(quick, redis={}).said("gateway.config-overrides")
     assert said == (
         f"{CONFIG_YAML} sets general_settings.database_url (LiteLLM prefers it to the DATABASE_URL"
-        f" of gateway.env): remove general_settings.database_url from {CONFIG_YAML}.\n"
+        f" of gateway.env): remove general_settings.database_url from {CONFIG_YAML}, {RESTART}.\n"
         f"{CONFIG_YAML} sets environment_variables.DATABASE_URL (LiteLLM prefers it to the"
         " DATABASE_URL of gateway.env): remove environment_variables.DATABASE_URL from"
-        f" {CONFIG_YAML}."
+        f" {CONFIG_YAML}, {RESTART}."
     )
 
 
@@ -296,21 +300,21 @@ print(run(sandbox_of("{unit}"), ("/usr/bin/env",), seconds=10).output)
             "EnvironmentFile=-/etc/site.env",
             f"{LITELLM_UNIT} takes DATABASE_URL from /etc/site.env, which /etc/systemd/system/"
             f"{LITELLM_UNIT}.d/90-late.conf names (systemd reads it after gateway.env): remove"
-            " DATABASE_URL from /etc/site.env.",
+            f" DATABASE_URL from /etc/site.env, {APPLY}.",
         ),
         (
             "90-late",
             "UnsetEnvironment=FOO DATABASE_URL",
             f"/etc/systemd/system/{LITELLM_UNIT}.d/90-late.conf takes DATABASE_URL away from"
             f" {LITELLM_UNIT} (UnsetEnvironment= wins): remove DATABASE_URL from UnsetEnvironment="
-            " there.",
+            f" in /etc/systemd/system/{LITELLM_UNIT}.d/90-late.conf, {APPLY}.",
         ),
         (
             "90-late",
             "EnvironmentFile=",
             f"/etc/systemd/system/{LITELLM_UNIT}.d/90-late.conf empties EnvironmentFile= of"
             f" {LITELLM_UNIT} ({LITELLM_UNIT} does not read {GATEWAY_ENV} then): remove the empty"
-            f" EnvironmentFile= from /etc/systemd/system/{LITELLM_UNIT}.d/90-late.conf.",
+            f" EnvironmentFile= from /etc/systemd/system/{LITELLM_UNIT}.d/90-late.conf, {APPLY}.",
         ),
     ],
 )

@@ -172,7 +172,7 @@ FAILURES: dict[str, tuple[Fields, str, str]] = {
         {"password": PASSWORD},
         "redis.login",
         "Redis at 127.0.0.1:6379 has no password for the default user, but REDIS_PASS is one:"
-        " set it there with requirepass, or answer none.",
+        " set it there with requirepass, or answer REDIS_PASS=none.",
     ),
     "a database that it has not": (
         {"port": 7020, "database": 4},
