@@ -329,9 +329,18 @@ def test_what_is_said_of_a_drop_in_is_what_systemd_makes_of_it(
     assert ("DATABASE_URL=ours\n" in seen) == (said == "")
 
 
-def test_keys_that_litellm_has_already_are_seen(quick: Machine) -> None:
+LOOK_FOR_SALT = """
+from pathlib import Path
+from hx_gateway_db.host.host import read_host
+from hx_gateway_db.wiring.salt import look
+print(look(read_host(Path("/")), True, {}).what)
+"""
+
+
+def test_a_salt_that_litellm_has_already_is_seen(quick: Machine) -> None:
     with file(quick, "/etc/site.env", OTHER), drop_in(quick, "EnvironmentFile=/etc/site.env"):
-        assert inspect(quick).levels("gateway.salt-key") == ["ok"]
+        said = quick.run(["python3", "-c", LOOK_FOR_SALT]).stdout
+    assert said == "/etc/site.env has a LITELLM_SALT_KEY\n"
 
 
 @pytest.mark.parametrize(
