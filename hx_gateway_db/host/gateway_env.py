@@ -141,7 +141,7 @@ LINES: tuple[Answered | Derived | Offered | Said, ...] = (
 # Made once, and from then on like a line of an administrator's: no run changes it or takes it out.
 SALT = "LITELLM_SALT_KEY"
 _SALT_COMMENT = (
-    "# What LiteLLM has encrypted in the database can't be read without this key: never change it,",
+    "# What LiteLLM has encrypted in the database can't be read without this key: it has to stay,",
     "# and keep a copy of it apart from the database's",
 )
 ANSWERED = tuple(line for line in LINES if isinstance(line, Answered))

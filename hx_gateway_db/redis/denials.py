@@ -20,10 +20,10 @@ from hx_gateway_db.settings.values import Redis
 _ASKED = 128
 _NAMED = 60
 _DAY = 86400
+_LONGEST_NUMBER = 40
 # How a rule grants what an entry is about, and what of it can be part of a command.
 _GRANTS = {"command": "+", "key": "~", "channel": "&"}
 _PLAIN = re.compile(r"[A-Za-z0-9_:.{}|/-]{1,100}")
-_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
 def denials(redis: Redis) -> Iterator[Finding]:
@@ -48,10 +48,16 @@ def _denied(redis: Redis, entry: object) -> tuple[str, str] | None:
         return None
     fields = dict(zip(map(str, entry[::2]), map(str, entry[1::2]), strict=False))
     kind, name = fields.get("reason", ""), fields.get("object", "")
-    age = fields.get("age-seconds", "")
-    recent = _SECONDS.fullmatch(age) is not None and float(age) < _DAY
     ours = fields.get("username") == redis.user and kind in _GRANTS
-    return (kind, name) if ours and recent and name else None
+    return (kind, name) if ours and name and _recent(fields.get("age-seconds", "")) else None
+
+
+def _recent(seconds: str) -> bool:
+    # Redis prints a double with all its digits: 0.059999999999999998, or 9.9e-05.
+    try:
+        return 0 <= float(seconds[:_LONGEST_NUMBER]) < _DAY
+    except ValueError:
+        return False
 
 
 def _finding(redis: Redis, denied: list[tuple[str, str]]) -> Finding:

@@ -173,7 +173,7 @@ def test_the_salt_stays_with_one_sentence_that_says_why(host: Host) -> None:
     said = host.postrm()
     text = host.gateway_env.read_text()
     assert text.endswith(f"LITELLM_SALT_KEY={SALT}\n") and "geheim" not in text
-    assert "never change it" in text
+    assert "it has to stay" in text
     assert said.count("\n") == 1 and SALT not in said
     assert said.rstrip().endswith(
         "LITELLM_SALT_KEY (without LITELLM_SALT_KEY, nobody can read what LiteLLM has encrypted)"

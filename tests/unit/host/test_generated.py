@@ -2,7 +2,9 @@
 
 import pytest
 
+from hx_gateway_db.host.gateway_env import with_salt
 from hx_gateway_db.host.generated import says_generated
+from hx_gateway_db.host.render import gateway_env_with_all_keys
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,10 @@ def test_a_comment_about_something_else_says_nothing(text: str) -> None:
 def test_what_it_says_can_do_nothing_to_a_terminal() -> None:
     line = says_generated(b"# DO NOT EDIT this \x1b[2J postgresql://u:secret@h/d\n")
     assert line and "\x1b" not in line and "secret" not in line
+
+
+def test_no_comment_of_ours_says_so() -> None:
+    text = with_salt("", "sk-1", "") + gateway_env_with_all_keys()
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert len(comments) > 5
+    assert [line for line in comments if says_generated(line.encode())] == []

@@ -38,6 +38,25 @@ def test_nothing_refused_is_well() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "level"),
+    [
+        ("0.059999999999999998", Level.WARNING),
+        ("9.9000000000000001e-05", Level.WARNING),
+        ("86399.999000000003", Level.WARNING),
+        ("86400", Level.OK),
+        ("nan", Level.OK),
+        ("soon", Level.OK),
+        ("", Level.OK),
+    ],
+)
+def test_a_refusal_within_a_day_is_told_however_redis_writes_its_age(
+    seconds: str, level: Level
+) -> None:
+    ((found, _),) = asked(entry(age_seconds=seconds))
+    assert found is level
+
+
+@pytest.mark.parametrize(
     ("reason", "name", "grant"),
     [
         ("command", "zadd", "+zadd"),
