@@ -3,6 +3,8 @@
 import json
 import re
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,13 +184,21 @@ def written_rows(machine: Machine) -> dict[str, int]:
     return dict(zip(names, map(int, line.split("|")), strict=True))
 
 
-def be_told_as_the_docs_say(machine: Machine) -> None:
-    """Install the example units of docs/watching.md, which tell a file here."""
+@contextmanager
+def told_as_the_docs_say(machine: Machine) -> Iterator[None]:
+    """With the example units of docs/watching.md, which tell a file here."""
     docs = (Path(__file__).resolve().parents[2] / "docs/watching.md").read_text()
-    for path, text in re.findall(r"```ini\n# (/\S+)\n(.*?)```", docs, re.DOTALL):
+    examples = dict(re.findall(r"```ini\n# (/\S+)\n(.*?)```", docs, re.DOTALL))
+    assert examples
+    for path, text in examples.items():
         machine.run(["mkdir", "-p", str(Path(path).parent)])
         machine.write(path, text)
     machine.write("/usr/local/bin/tell", '#!/bin/sh\necho "$1" >>/root/told\n', mode=0o755)
+    machine.run(["systemctl", "daemon-reload"])
+    yield
+    machine.run(["rm", "/usr/local/bin/tell", *examples])
+    for path in examples:
+        machine.run(["rmdir", "--ignore-fail-on-non-empty", str(Path(path).parent)])
     machine.run(["systemctl", "daemon-reload"])
 
 
@@ -242,7 +252,11 @@ def not_judged_while_unpacked(machine: Machine, deb: Path) -> dict[str, Any]:
 def test_a_query_engine_that_ends_is_a_failed_unit_and_one_line(
     machine: Machine, deb: Path
 ) -> None:
-    be_told_as_the_docs_say(machine)
+    with told_as_the_docs_say(machine):
+        fails_and_recovers(machine, deb)
+
+
+def fails_and_recovers(machine: Machine, deb: Path) -> None:
     kill_the_query_engine(machine)
     assert all(looked(machine)[0] for _ in range(2))
     _, last = looked(machine)
