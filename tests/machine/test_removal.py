@@ -58,7 +58,8 @@ def remove(machine: Machine, *, check: bool = True) -> str:
     done = machine.run(["apt-get", "remove", "--yes", "hx-gateway-db"], check=check)
     assert check or done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
+    # apt gives what it runs a terminal, on which lines end at words.
+    return " ".join((done.stdout + done.stderr).split())
 
 
 def assert_gone(machine: Machine) -> None:
