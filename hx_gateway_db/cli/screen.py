@@ -12,8 +12,6 @@ from typing import TextIO
 
 # Where less is left for the text beside what names it, it goes below.
 NARROWEST_TEXT = 30
-# Of a terminal that does not say, as one on a serial line.
-_USUAL_WIDTH = 80
 # What a person reads of a line; a program gets it as it is.
 _LONGEST = 2000
 # In quotes stands what is to be copied, such as a command: it is not broken.
@@ -121,7 +119,8 @@ def width(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+        # One without a size, as apt gives its scripts where nobody watches, keeps lines whole.
+        return os.get_terminal_size(stream.fileno()).columns or None
     except OSError:  # it was closed just now
         return None
 

@@ -6,6 +6,9 @@ from typing import TextIO
 
 from hx_gateway_db.cli import screen
 
+# Of a terminal that does not say, as one on a serial line.
+_USUAL_WIDTH = 80
+
 
 class Terminal:
     """News of a run on stderr; the time that a wait takes only where somebody watches."""
@@ -32,7 +35,7 @@ class Terminal:
     def waiting(self, what: str, seconds: float) -> None:
         if self._watched:
             # Of a line that the terminal breaks, only the end could be taken away again.
-            room = (screen.width(self._stream) or 0) - 1
+            room = (screen.width(self._stream) or _USUAL_WIDTH) - 1
             self._replace(f"Waiting for {what} ... {seconds:.0f} s"[-room:])
 
     def _replace(self, text: str) -> None:

@@ -293,7 +293,7 @@ def test_what_a_failing_litellm_says_of_them_is_told_masked(host: Host, tally: T
         said = stage.run(RECONFIGURE)
         assert said.returncode != 0
     text = host.masked(said)
-    assert text.count("cannot connect: ") == 6 and "***" in text, text
+    assert text.count("cannot connect: ") >= 4 and "***" in text, text
     assert "Everything was put back." in text, text
     assert_watched(stage)
     machine.run(["rm", _UNWISE_DROP_IN])

@@ -19,6 +19,7 @@ from tests.machine.installation import (
     GATEWAY_ENV,
     UNITS,
     assert_a_virtual_key_works,
+    assert_only_the_salt_is_left,
     chat,
     existing,
     make_database,
@@ -352,6 +353,8 @@ def wait_for_the_restart(machine: Machine) -> None:
 
 
 def assert_as_before_the_install(machine: Machine) -> None:
-    left = [path for path in (*DROP_INS, GATEWAY_ENV, f"{STATE}/journal") if machine.exists(path)]
+    left = [path for path in (*DROP_INS, f"{STATE}/journal") if machine.exists(path)]
     assert left == []
+    if machine.exists(GATEWAY_ENV):  # LiteLLM had run with it
+        assert_only_the_salt_is_left(machine)
     assert no_connected_db(machine)

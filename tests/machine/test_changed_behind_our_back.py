@@ -5,7 +5,7 @@ One machine, from each change to the next; what is cheap to restart is the wrapp
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -166,6 +166,7 @@ def test_a_drop_in_that_is_masked_or_removed_comes_back(machine: Machine) -> Non
 
 def test_a_drop_in_of_the_same_name_in_the_place_of_ours_is_named(machine: Machine) -> None:
     other = f"/etc/systemd/system.control/{WRAPPER}.d/30-db.conf"
+    machine.run(["mkdir", "-p", str(PurePosixPath(other).parent)])
     machine.write(other, "[Service]\nNice=1\n")
     machine.run(["systemctl", "daemon-reload"])
     finding = only(machine)

@@ -120,3 +120,11 @@ def test_nothing_is_lost_and_nothing_too_long_but_what_stays_whole(
     assert "".join("".join(lines).split()) == "".join(text.split())
     if not whole:
         assert max(map(wcswidth, lines)) <= max(columns, 2)
+
+
+def test_a_terminal_without_a_size_as_apt_has_it_in_a_pipe_keeps_lines_whole() -> None:
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as stream, open(ours, "rb", buffering=0) as reader:
+        assert os.get_terminal_size(theirs).columns == 0
+        screen.write_wrapped(stream, "word " * 40, flush=True)
+        assert reader.read(4096).count(b"\n") == 1
