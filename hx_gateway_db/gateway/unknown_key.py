@@ -7,7 +7,7 @@ measured with 1.74.15 and 1.108.7.
 
 import secrets
 
-from hx_gateway_db.findings import Finding, Sentence, Subject
+from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.gateway import http
 from hx_gateway_db.gateway.http import Answer, NotAnswering
 from hx_gateway_db.gateway.sentences import KEY
@@ -25,32 +25,15 @@ _START = "start the database: LiteLLM connects again by itself"
 _CHECK, _VERIFY = "run 'hx-gateway-db check'", "run 'hx-gateway-db verify'"
 _REFUSED = "it refuses every virtual key"
 
-# What the answer has in it (status, type, message), in the order in which it is looked for.
-_SENTENCES = (
-    (
-        "400 no_db_connection",
-        Sentence(KEY, f"{_LITELLM} runs without a database", _REFUSED, _RESTART),
-    ),
-    (
-        "503 no_db_connection",
-        Sentence(KEY, f"{_LITELLM} has lost its database", _REFUSED, _START),
-    ),
-    (
-        "Can't reach database server",
-        Sentence(KEY, f"{_LITELLM} does not reach its database server", _REFUSED, _START),
-    ),
-    (
-        "All connection attempts failed",
-        Sentence(KEY, f"the query engine of {_LITELLM} has ended", _REFUSED, _RESTART),
-    ),
-    (
-        "is not permitted to log in",
-        Sentence(KEY, f"the database lets {_LITELLM} in no more", _REFUSED, _CHECK),
-    ),
-    (
-        "does not exist",
-        Sentence(KEY, f"a table of {_LITELLM} is missing in its database", _REFUSED, _VERIFY),
-    ),
+# What the answer has in it (status, type, message), in the order in which it is looked for; what
+# that means, and the cure.
+_MEANINGS = (
+    ("400 no_db_connection", f"{_LITELLM} runs without a database", _RESTART),
+    ("503 no_db_connection", f"{_LITELLM} has lost its database", _START),
+    ("Can't reach database server", f"{_LITELLM} does not reach its database server", _START),
+    ("All connection attempts failed", f"the query engine of {_LITELLM} has ended", _RESTART),
+    ("is not permitted to log in", f"the database lets {_LITELLM} in no more", _CHECK),
+    ("does not exist", f"a table of {_LITELLM} is missing in its database", _VERIFY),
 )
 
 
@@ -77,8 +60,8 @@ def meaning(answer: Answer) -> Finding:
     if (answer.status, kind) == (401, "token_not_found_in_db"):
         return subject.ok(f"{_LITELLM} looks virtual keys up in its database")
     said = f"{answer.status} {kind} {answer.message}"
-    for mark, sentence in _SENTENCES:
+    for mark, what, cure in _MEANINGS:
         if mark in said:
-            return sentence.finding(_LITELLM, {})
+            return subject.failed(what, _REFUSED, cure)
     what = f"{_LITELLM} can't look a virtual key up (HTTP {answer.status})"
     return subject.failed(what, _REFUSED, _READ_LOG)

@@ -140,7 +140,7 @@ LINES: tuple[Answered | Derived | Offered | Said, ...] = (
 )
 # Made once, and from then on like a line of an administrator's: no run changes it or takes it out.
 SALT = "LITELLM_SALT_KEY"
-_SALT_COMMENT = (
+SALT_COMMENT = (
     "# What LiteLLM has encrypted in the database can't be read without this key: it has to stay,",
     "# and keep a copy of it apart from the database's",
 )
@@ -238,7 +238,7 @@ def with_salt(existing: str | None, salt: str, template: str) -> str:
     _check_size(existing or "")
     before = existing if existing is not None else template.partition("\n\n")[0] + "\n"
     ending = "" if before.endswith("\n") or not before else "\n"
-    text = before + "\n".join((ending, *_SALT_COMMENT, f"{SALT}={salt}", ""))
+    text = before + "\n".join((ending, *SALT_COMMENT, f"{SALT}={salt}", ""))
     wanted = {**values(before), SALT: salt}
     if values(text) != wanted or by_dotenv(text).get(SALT) != salt:
         raise EnvFileRefusal("an unclosed quote or a final backslash would swallow our lines")

@@ -66,7 +66,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             return _HOW_TO_CONFIGURE
         host, moved_from, settings = desired(root, given)
         stealing.refuse(host.layout)
-        if moved_from is None and outside.live(root):
+        online = outside.live(root)
+        if moved_from is None and online:
             host = salt.restored(host, progress)
         base = PurePosixPath(given.get("BASE") or settings.base)
         if base != settings.base:
@@ -76,7 +77,6 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
         # Without answers it is asked for as an administrator does, who wants all that there is.
         litellm = outside.litellm(root)
         plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
-        online = outside.live(root)
         # An upgrade of the package restarts nothing that is not its own business.
         compared = online and not outside.units.for_dpkg()
         if compared:

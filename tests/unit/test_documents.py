@@ -1,10 +1,6 @@
 """What README, CONTRIBUTING and docs say of the code is so, and every link leads somewhere."""
 
-import difflib
 import re
-import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +12,8 @@ from hx_gateway_db.cli.parser import EXIT_STATUSES
 from hx_gateway_db.host import config_yaml
 from hx_gateway_db.host.drop_ins import DROP_INS, redis_user
 from hx_gateway_db.host.gateway_env import OWNED_KEYS
+from tests.unit.written import PROJECT, differences
 
-PROJECT = Path(__file__).resolve().parents[2]
 README = PROJECT / "README.md"
 PICTURES = [PROJECT / "docs/pictures" / name for name in ("failed-check.svg", "verify.svg")]
 PAGES = [README, PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -95,12 +91,7 @@ def test_continuous_integration_calls_what_readme_says_and_nothing_cleverer() ->
 
 @pytest.mark.parametrize("table", TABLES)
 def test_what_follows_from_the_code_is_written(table: str, tmp_path: Path) -> None:
-    for other in TABLES:
-        (tmp_path / other).parent.mkdir(exist_ok=True)
-        shutil.copy(PROJECT / other, tmp_path / other)
-    subprocess.run([sys.executable, PROJECT / "docs/write-tables", tmp_path], check=True)
-    here, wanted = ((folder / table).read_text().splitlines() for folder in (PROJECT, tmp_path))
-    assert "\n".join(difflib.unified_diff(here, wanted, n=0, lineterm="")) == "", "make tables"
+    assert differences("docs/write-tables", TABLES, table, tmp_path) == "", "make tables"
 
 
 def test_every_error_ends_with_a_status_that_is_told() -> None:

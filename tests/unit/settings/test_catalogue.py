@@ -1,18 +1,14 @@
 """The table of answers, and what stands elsewhere because of it."""
 
-import difflib
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from hx_gateway_db.layout import DEFAULT_BASE
 from hx_gateway_db.settings.catalogue import ANSWERS, STEP_0, Kind
+from tests.unit.written import PROJECT, differences
 
-PROJECT = Path(__file__).resolve().parents[3]
 WRITTEN = (
     *("debian/hx-gateway-db.config", "debian/hx-gateway-db.postinst"),
     *("debian/hx-gateway-db.postrm", "debian/hx-gateway-db.8", "docs/questions.md"),
@@ -65,13 +61,7 @@ def test_an_answer_that_is_a_line_has_a_comment_and_both_can_stand_in_a_script()
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_follows_from_the_table_is_written(name: str, tmp_path: Path) -> None:
-    for other in WRITTEN:
-        (tmp_path / other).parent.mkdir(exist_ok=True)
-        shutil.copy(PROJECT / other, tmp_path / other)
-    subprocess.run([sys.executable, PROJECT / "debian/write-answers", tmp_path], check=True)
-    here, wanted = ((folder / name).read_text().splitlines() for folder in (PROJECT, tmp_path))
-    differences = "\n".join(difflib.unified_diff(here, wanted, name, "as it follows", "", "", 0))
-    assert differences == "", "run debian/write-answers"
+    assert differences("debian/write-answers", WRITTEN, name, tmp_path) == "", "make tables"
 
 
 def test_each_answer_is_in_the_script_that_hands_it_over_and_in_both_documents() -> None:
