@@ -41,7 +41,7 @@ STATE = "var/lib/hx-gateway-db"
 # A name to type in a state: kind, mode, owner, group, content or target, extended attributes.
 Listing = dict[str, tuple[object, ...]]
 # Each first install draws a salt of its own.
-_SALTED = re.compile(rb"^(salt|left \S+) \S+$", re.MULTILINE)
+_SALTED = re.compile(rb"^(salt|left \S+|line \S+) \S+$", re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners can only be given away by root")
 

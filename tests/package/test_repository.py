@@ -33,9 +33,9 @@ def lines_of(title: str, number: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def publisher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    """Who has a key, "first"."""
-    publisher = Publisher(tmp_path_factory.mktemp("publisher"))
+def publisher(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """Who has a key, "first", and publishes for the hosts of one release."""
+    publisher = Publisher(tmp_path_factory.mktemp(f"publisher-{release}"))
     publisher.make_key("first")
     yield publisher
     publisher.close()
