@@ -2,12 +2,23 @@
 
 import re
 from pathlib import Path
+from typing import Protocol
 
 from hx_gateway_db.systemd import units
 
 # A second one needs what the first one has for itself, and this much more while it starts.
 _MORE = 1.25
 _KIB = 1024
+
+
+class Memory(Protocol):
+    """What tells of memory: the functions of this module."""
+
+    def needed(self, unit: str) -> int:
+        """See `needed`."""
+
+    def available(self) -> int:
+        """See `available`."""
 
 
 def needed(unit: str, proc: Path = Path("/proc")) -> int:

@@ -82,7 +82,7 @@ def free_port(near: int) -> int:
     for port in (near + step for step in _PORTS):
         if not listeners.on_port(port):
             return port
-    raise NotPossible(f"has no free port between {near + _PORTS[0]} and {near + _PORTS[-1]}")
+    raise NotPossible(f"no port from {near + _PORTS[0]} to {near + _PORTS[-1]} is free")
 
 
 def obstacle(ports: tuple[int, ...], from_elsewhere: bool) -> str:

@@ -32,7 +32,7 @@ _YES = ("1", "yes", "y", "true", "t", "on")
 
 
 class NotPossible(Exception):
-    """There can't be a second one; the message says why, as a clause about the unit."""
+    """There can't be a second one; the message says why, as a clause."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,13 @@ def second_unit(original: Original, second: Second) -> str:
     lines = [(key, value) for text in original.texts for key, value in _service(text)]
     for key in _BESIDES:
         if _last(lines, key):
-            raise NotPossible(f"has a {key}=, which might not be meant for a second one")
+            raise NotPossible(
+                f"{original.name} has a {key}=, which may not be meant for a second one"
+            )
     if _last(lines, "Type") == "forking" or _last(lines, "DynamicUser").lower() in _YES:
-        raise NotPossible("has a Type= or a DynamicUser= that a second one can't have")
+        raise NotPossible(f"{original.name} has a Type= or DynamicUser= that can't be had twice")
     if any(_OWN_NAME.search(value) for _, value in lines):
-        raise NotPossible("has its own name in a line (%n, say), which a second one hasn't")
+        raise NotPossible(f"{original.name} has a specifier for its own name (%n, say)")
     command = _command(_effective(lines, "ExecStart"), original, second)
     kept = [_line(key, value, second) for key, value in lines if key != "ExecStart"]
     return "\n".join(
@@ -139,12 +141,14 @@ def _line(key: str, value: str, second: Second) -> list[str]:
 
 def _words(commands: list[str], original: Original) -> list[str]:
     if len(commands) != 1 or _NOT_PLAIN.search(commands[0]) or commands[0][:1] in _PREFIXES:
-        raise NotPossible(f"starts no plain {original.program}")
+        raise NotPossible(f"{original.name} starts no plain {original.program}")
     words = commands[0].split()
     if PurePosixPath(words[0]).name != original.program:
-        raise NotPossible(f"starts no plain {original.program}")
+        raise NotPossible(f"{original.name} starts no plain {original.program}")
     if _option(words, _PORT) != str(original.port):
-        raise NotPossible(f"starts {original.program} without {_PORT} {original.port}")
+        raise NotPossible(
+            f"{original.name} starts {original.program} without {_PORT} {original.port}"
+        )
     return words
 
 
@@ -153,7 +157,7 @@ def _command(commands: list[str], original: Original, second: Second) -> list[st
     for path, new in second.config.items():
         named = next((value for name in _CONFIG if (value := _option(words, name))), "")
         if PurePosixPath(named) != path:
-            raise NotPossible(f"starts {original.program} without --config {path}")
+            raise NotPossible(f"{original.name} starts {original.program} without --config {path}")
         words = _with_option(words, _CONFIG, str(new))
     if second.on_loopback:
         words = [*_without(words, _HOST), _HOST, LOOPBACK]

@@ -152,6 +152,8 @@ def to_settings(
         cache=Cache(whole_number(values, "RATE_LIMIT")) if boolean(values, "CACHE") else None,
         transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
         watch=boolean(values, "WATCH"),
+        trial=boolean(values, "TRIAL"),
+        handover=_choice(values, "HANDOVER") == "auto",
         variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
@@ -241,6 +243,8 @@ def from_settings(settings: Settings) -> dict[str, str]:
         **variables.answers(settings.variables),
         "CACHE": word(settings.cache is not None),
         "WATCH": word(settings.watch),
+        "TRIAL": word(settings.trial),
+        "HANDOVER": "auto" if settings.handover else "never",
         "BASE": str(settings.base),
     }
     if settings.redis:
@@ -272,6 +276,14 @@ def from_host(settings: Settings, local_database: str) -> dict[str, str]:
     postgres = settings.postgres
     local = (postgres.host, postgres.database) == (LOCAL_HOST, local_database)
     return {"DATABASE": "local" if local else "existing", **from_settings(settings)}
+
+
+def _choice(values: Mapping[str, str], key: str) -> str:
+    """One of the choices that there are for the answer. Raises InvalidSettings."""
+    choices = next(answer.choices for answer in ANSWERS if answer.key == key)
+    if values[key] not in choices:
+        raise wrong(key, values[key], f"use {' or '.join(choices)}")
+    return values[key]
 
 
 def _sslmode(values: Mapping[str, str]) -> str:

@@ -5,15 +5,17 @@ What a unit does when it is started depends on the files that it finds then, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hx_gateway_db.checks.preflight import Inspection
 from hx_gateway_db.errors import CheckFailed
 from hx_gateway_db.findings import Finding, Level
+from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.gateway.readiness import Patience, Readiness
+from hx_gateway_db.handover.redirect import Exempt
 from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
 from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Settings
@@ -42,6 +44,19 @@ class Simulated:
 
 
 @dataclass
+class Room:
+    """The memory that there is, in bytes; each service takes 400."""
+
+    there: int = 4000
+
+    def needed(self, unit: str) -> int:
+        return 400
+
+    def available(self) -> int:
+        return self.there
+
+
+@dataclass
 class World:
     """The host at `root`; `log` has what was asked of systemd, in order."""
 
@@ -59,6 +74,10 @@ class World:
     findings: tuple[Finding, ...] = ()
     gone: str = ""
     unproven: str = ""
+    memory: Room = field(default_factory=Room)
+    filtered: str = ""
+    redirected: bool = False
+    second: dict[str, Simulated] = field(default_factory=dict)
     during: dict[str, Callable[[], None]] = field(default_factory=dict)
     before: dict[str, bytes] = field(default_factory=dict)
 
@@ -75,6 +94,8 @@ class World:
             prove=self.prove,
             obstacle=lambda name: self.obstacles.get(name, ""),
             litellm_of_gateway=lambda: LiteLLM(self.version),
+            redirect=self,
+            memory=self.memory,
             system=self.root,
         )
 
@@ -159,9 +180,31 @@ class World:
     def journal(self, name: str) -> str:
         return f"{name} fails on purpose"
 
+    # A second gateway
+
+    def free_port(self, near: int) -> int:
+        return near + 1
+
+    def obstacle(self, ports: tuple[int, ...], from_elsewhere: bool) -> str:
+        return self.filtered if from_elsewhere else ""
+
+    def put(self, ports: Mapping[int, int], exempt: Exempt) -> None:
+        self.log.append(f"redirect {' '.join(f'{port}:{to}' for port, to in ports.items())}")
+        self._happen("redirect")
+        self.redirected = True
+
+    def empty(self) -> None:
+        self.log.append("redirect no more")
+
+    def remove(self) -> None:
+        self.redirected = False
+
+    def present(self) -> bool:
+        return self.redirected
+
     # Services and servers
 
-    def health(self, name: str) -> int:
+    def health(self, name: str, litellm: Service = LITELLM, wrapper: Service = WRAPPER) -> int:
         simulated = self._simulated(name)
         if simulated.active != "active" or not simulated.serves:
             raise NotAnswering("nothing listens")
@@ -172,7 +215,13 @@ class World:
         if self.gone:
             raise CheckFailed(self.gone, (_failure(self.gone),))
 
-    def prove(self, settings: Settings, config: bytes) -> list[str]:
+    def prove(
+        self,
+        settings: Settings,
+        config: bytes,
+        litellm: Service = LITELLM,
+        wrapper: Service | None = WRAPPER,
+    ) -> list[str]:
         self._happen("prove")
         if self.unproven:
             raise ProofFailed(_failure(self.unproven))
