@@ -97,11 +97,11 @@ def obstacle(ports: tuple[int, ...], from_elsewhere: bool) -> str:
         return "this system has no unified control groups"
     try:
         listed = json.loads(_nft(["--json", "list", "ruleset"]))["nftables"]
+        rules = [entry for entry in listed if isinstance(entry, dict)]
     except ServiceFailed as error:
         return str(error).rstrip(".")
     except (ValueError, KeyError, TypeError, RecursionError):
         return "nft does not list its rules"
-    rules = [entry for entry in listed if isinstance(entry, dict)]
     if table := next(_redirecting(rules, ports), ""):
         return f"nftables' table {said(table)} redirects one of the ports as well"
     if not from_elsewhere:

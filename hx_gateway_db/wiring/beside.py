@@ -169,9 +169,10 @@ class Beside:
                 redirect.empty()
                 self.around.readiness.clock.sleep(_LAST_SECONDS)
             self.redirected = False
-            names = [name for name in SECOND_UNITS.values() if units.unit(name).present]
-            if names:
-                units.stop(*names)
+            # The wrapper first: what it has begun it asks of the other.
+            for name in reversed(SECOND_UNITS.values()):
+                if units.unit(name).present:
+                    units.stop(name)
             redirect.remove()
         except ServiceFailed as failure:
             self.progress.say(f"The second gateway could not be stopped: {failure}")

@@ -13,10 +13,10 @@ CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
 _PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
 _BOOLEANS = (
     *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui", "salt"),
-    "watch",
+    *("watch", "trial"),
     *("prepare-prisma", "drop"),
 )
-_SELECTS = ("database", "pg-sslmode", "pg-bouncer", "check-failed", "edited")
+_SELECTS = ("database", "pg-sslmode", "pg-bouncer", "handover", "check-failed", "edited")
 
 
 def make_database(machine: Machine, password: str, name: str = "hx_gateway") -> None:

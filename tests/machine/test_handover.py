@@ -1,0 +1,118 @@
+"""A change under load: tried on a second gateway, which serves while the first one restarts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.machine.installation import (
+    GATEWAY_ENV,
+    UNITS,
+    assert_a_virtual_key_works,
+    main_pids,
+    preseed,
+)
+from tests.machine.load import Load, Tally
+from tests.machine.machine import BASE, CONFIG_YAML, Machine
+
+SECOND_UNITS = ("hxgatewaydb-litellm.service", "hxgatewaydb-wrapper.service")
+STATE = "/var/lib/hx-gateway-db"
+# Seconds of asking before and after a change, so that a loss at either end shows.
+BESIDE = 3
+# LiteLLM's own Python does not start with a password that says so.
+REFUSAL = """\
+import os
+if "does-not-start" in os.environ.get("DATABASE_URL", ""):
+    raise SystemExit("this one does not start")
+"""
+
+pytestmark = pytest.mark.sample_release("bookworm")
+
+
+def under_load(machine: Machine, command: list[str], said: str = "", status: int = 0) -> str:
+    """Run a change while clients ask; nothing of theirs is lost on a new connection."""
+    load = Load(machine)
+    machine.run(["sleep", str(BESIDE)])
+    done = machine.run(command, input=said or None, check=False)
+    machine.run(["sleep", str(BESIDE)])
+    tallies = load.end()
+    words = done.stdout + done.stderr
+    assert done.returncode == status, words
+    for tally in tallies.values():
+        print(tally)
+    lost = {way: tally.lost for way, tally in tallies.items() if lost_too_much(tally)}
+    assert lost == {}, words
+    return words
+
+
+def lost_too_much(tally: Tally) -> bool:
+    # uvicorn closes an idle connection in the instant in which its client may just be sending: once
+    # where the real unit stops, and once where the second does.
+    return len(tally.lost) > (2 if tally.kept else 0)
+
+
+def assert_nothing_is_left(machine: Machine) -> None:
+    """No second gateway, no table, no staged file, no journal."""
+    assert not any(machine.is_active(unit) for unit in SECOND_UNITS)
+    assert "hx_gateway_db" not in machine.run(["nft", "list", "tables"]).stdout
+    left = machine.run(["find", str(BASE), STATE, "/run/systemd/system", "-name", "*second*"])
+    assert left.stdout == ""
+    left = machine.run(["find", "/run/systemd/system", "-name", "hxgatewaydb*"])
+    assert left.stdout == ""
+
+
+def test_an_installation_loses_no_request(shared_machine: Machine, deb: Path) -> None:
+    shared_machine.put(deb, "/root/hx.deb")
+    preseed(shared_machine, {"database": "local", "trial": "true"})
+    words = under_load(
+        shared_machine,
+        ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "/root/hx.deb"],
+    )
+    assert "A second LiteLLM works with it, on port 4001" in words
+    assert "New requests go to the second gateway now." in words
+    assert_a_virtual_key_works(shared_machine)
+    assert_nothing_is_left(shared_machine)
+
+
+def test_a_changed_password_loses_no_request(shared_machine: Machine) -> None:
+    before = main_pids(shared_machine)
+    under_load(
+        shared_machine,
+        ["hx-gateway-db", "apply", "--answers", "-"],
+        "DATABASE=local\nPG_PASS=another geheim\n",
+    )
+    assert "another%20geheim" in shared_machine.read(GATEWAY_ENV)
+    assert all(now != then for now, then in zip(main_pids(shared_machine), before, strict=True))
+    assert_a_virtual_key_works(shared_machine)
+    assert_nothing_is_left(shared_machine)
+
+
+def test_a_change_that_fails_costs_nothing(shared_machine: Machine) -> None:
+    packages = shared_machine.run(
+        ["sh", "-c", f"echo {BASE}/gateway/venv/lib/python3*/site-packages"]
+    )
+    refusal = f"{packages.stdout.strip()}/sitecustomize.py"
+    shared_machine.write(refusal, REFUSAL)
+    before, env = main_pids(shared_machine), shared_machine.read(GATEWAY_ENV)
+    shared_machine.psql("ALTER ROLE hx_gateway PASSWORD 'does-not-start'")
+    words = under_load(
+        shared_machine,
+        ["hx-gateway-db", "apply", "--answers", "-"],
+        "DATABASE=existing\nPG_HOST=127.0.0.1\nPG_PASS=does-not-start\n",
+        status=3,
+    )
+    assert "does not work on a second LiteLLM" in words
+    assert "this one does not start" in words
+    assert main_pids(shared_machine) == before
+    assert shared_machine.read(GATEWAY_ENV) == env
+    assert_nothing_is_left(shared_machine)
+    shared_machine.run(["rm", refusal])
+    shared_machine.psql("ALTER ROLE hx_gateway PASSWORD 'another geheim'")
+
+
+def test_a_removal_loses_no_request(shared_machine: Machine) -> None:
+    under_load(shared_machine, ["apt-get", "remove", "--yes", "hx-gateway-db"])
+    assert "disable_spend_logs: true" in shared_machine.read(CONFIG_YAML)
+    assert all(shared_machine.is_active(unit) for unit in UNITS)
+    assert_nothing_is_left(shared_machine)
