@@ -33,7 +33,7 @@ WATCH_FOLDER = PurePosixPath("/run/hx-gateway-db")
 LAST_LOOK = WATCH_FOLDER / "last.json"
 METRICS = PurePosixPath("/var/lib/prometheus/node-exporter/hx-gateway-db.prom")
 # A second gateway for the time of a change: its units, its files beside the first one's, and its
-# journal below the state folder. Not hx-*: a site's drop-ins for its own units could be meant for those.
+# journal below the state folder. Not hx-*: a site's drop-ins could be meant for all of those.
 SECOND_UNITS = {
     LITELLM_UNIT: "hxgatewaydb-litellm.service",
     WRAPPER_UNIT: "hxgatewaydb-wrapper.service",

@@ -16,7 +16,7 @@ from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.gateway.readiness import Patience, Readiness
 from hx_gateway_db.handover.redirect import Exempt
-from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_UNIT, SECOND_UNITS, UNITS, WRAPPER_UNIT
 from hx_gateway_db.settings.litellm import LiteLLM, Version
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd.loaded import Loaded
@@ -77,12 +77,16 @@ class World:
     memory: Room = field(default_factory=Room)
     filtered: str = ""
     redirected: bool = False
-    second: dict[str, Simulated] = field(default_factory=dict)
+    second: dict[str, Simulated] = field(
+        default_factory=lambda: {
+            name: Simulated(name, "not-found", "inactive", False) for name in SECOND_UNITS.values()
+        }
+    )
     during: dict[str, Callable[[], None]] = field(default_factory=dict)
     before: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.before = snapshot(self.root)
+        self.before = self._files()
 
     @property
     def outside(self) -> Outside:
@@ -102,7 +106,8 @@ class World:
     @property
     def restarted(self) -> list[str]:
         """The short names of the units that were restarted, in order."""
-        return [SHORT[line.split()[1]] for line in self.log if line.startswith("restart ")]
+        names = [line.split()[1] for line in self.log if line.startswith("restart ")]
+        return [SHORT[name] for name in names if name in SHORT]
 
     # Progress
 
@@ -141,7 +146,8 @@ class World:
         self.log.append(f"restart {name}")
         self._happen(f"restart {name}")
         simulated = self._simulated(name)
-        new = snapshot(self.root) != self.before
+        simulated.load = "loaded"
+        new = (snapshot(self.root) if name in self.second else self._files()) != self.before
         fault = simulated.with_new_files if new else simulated.with_old_files
         simulated.started += 1
         if fault == REFUSES:
@@ -157,6 +163,10 @@ class World:
 
     def stop(self, *names: str) -> None:
         self.log.append(f"stop {' '.join(names)}")
+        for name in names:
+            if name in (*UNITS, *self.second):
+                simulated = self._simulated(name)
+                simulated.active, simulated.serves = "inactive", False
 
     def policy_forbids(self, name: str) -> bool:
         return name in self.forbidden
@@ -172,6 +182,9 @@ class World:
         shown = {"LoadState": simulated.load, "ActiveState": simulated.active}
         folder = self.root / f"etc/systemd/system/{name}.d"
         paths = sorted(f"/{path.relative_to(self.root)}" for path in folder.glob("*.conf"))
+        fragment = f"etc/systemd/system/{name}"
+        if (self.root / fragment).exists():
+            shown |= {"FragmentPath": f"/{fragment}", "ControlGroup": f"/system.slice/{name}"}
         return Loaded(name, shown | {"DropInPaths": " ".join(paths)})
 
     def for_dpkg(self) -> bool:
@@ -223,12 +236,19 @@ class World:
         wrapper: Service | None = WRAPPER,
     ) -> list[str]:
         self._happen("prove")
+        if litellm.unit in self.second:
+            self.log.append(f"prove {litellm.unit}")
         if self.unproven:
             raise ProofFailed(_failure(self.unproven))
         return ["A virtual key works."]
 
+    def _files(self) -> dict[str, bytes]:
+        """Those that a unit of the gateway could read: not a second one's."""
+        files = snapshot(self.root)
+        return {path: content for path, content in files.items() if "second" not in path}
+
     def _simulated(self, name: str) -> Simulated:
-        return {LITELLM_UNIT: self.litellm, WRAPPER_UNIT: self.wrapper}[name]
+        return {LITELLM_UNIT: self.litellm, WRAPPER_UNIT: self.wrapper, **self.second}[name]
 
     def _happen(self, moment: str) -> None:
         """What a test lets happen at this moment happens, once."""
