@@ -17,10 +17,13 @@ from hx_gateway_db.handover.second_unit import (
 )
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.layout import LITELLM_UNIT, SECOND_FILES, SECOND_UNITS, WRAPPER_UNIT
+from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd.loaded import Loaded
+from hx_gateway_db.systemd.units import ServiceFailed
 from hx_gateway_db.transaction.changes import FileChange
 from hx_gateway_db.transaction.snapshot import FileImage, Metadata, take
 from hx_gateway_db.wiring.outside import Outside
+from hx_gateway_db.wiring.plan import Plan
 
 _UNIT_FILES = PurePosixPath("/run/systemd/system")
 _LOOPBACK = "127."
@@ -86,6 +89,29 @@ def planned_pair(
         ports if handed else {},
         _exempt(loaded),
         kept,
+    )
+
+
+def foreseen(host: Host, plan: Plan, settings: Settings, outside: Outside) -> str:
+    """What a plan says of it: which way it would go, and what that costs. Empty if LiteLLM is not
+    to be restarted, or nobody asked for a second one.
+    """
+    if not outside.live(host.layout.root) or not settings.trial or LITELLM_UNIT not in plan.restart:
+        return ""
+    try:
+        served = outside.readiness.answering()
+        pair = planned_pair(host, plan.changes.files, served, settings.handover, outside)
+        units = [LITELLM_UNIT, *([WRAPPER_UNIT] if pair.wrapper else [])]
+        size = sum(map(outside.memory.needed, units)) // _MIB
+    except NotPossible as why:
+        return f"It would not be tried on a second gateway: {why}."
+    except ServiceFailed as failure:
+        return f"It would not be tried on a second gateway: {failure}"
+    way = "new requests go to that" if pair.ports else "requests are refused"
+    kept = f" ({pair.kept})" if pair.kept else ""
+    return (
+        f"It would be tried on a second gateway first, which takes {size} MiB of memory for some"
+        f" seconds; while the units restart, {way}{kept}."
     )
 
 

@@ -56,10 +56,9 @@ def assert_nothing_is_left(machine: Machine) -> None:
     """No second gateway, no table, no staged file, no journal."""
     assert not any(machine.is_active(unit) for unit in SECOND_UNITS)
     assert "hx_gateway_db" not in machine.run(["nft", "list", "tables"]).stdout
-    left = machine.run(["find", str(BASE), STATE, "/run/systemd/system", "-name", "*second*"])
-    assert left.stdout == ""
-    left = machine.run(["find", "/run/systemd/system", "-name", "hxgatewaydb*"])
-    assert left.stdout == ""
+    folders = [str(BASE / "config"), STATE, "/run/systemd/system"]
+    names = ["-name", "*second*", "-o", "-name", "hxgatewaydb*"]
+    assert machine.run(["find", *folders, *names]).stdout == ""
 
 
 def test_an_installation_loses_no_request(shared_machine: Machine, deb: Path) -> None:
