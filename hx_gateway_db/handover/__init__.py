@@ -3,5 +3,5 @@
 Knows units, files and ports, and nothing of HTTP: whether a second service works is seen by
 `gateway`. The only caller of nft.
 
-Doors: `second_unit.second_unit`, `pair.Pair`, `redirect.Redirect`.
+Doors: `originals.original`, `second_unit.second_unit`, `redirect.put`.
 """

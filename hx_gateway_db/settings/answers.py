@@ -8,11 +8,12 @@ from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST, NONE
-from hx_gateway_db.settings.kinds import boolean, whole_number, word
+from hx_gateway_db.settings.kinds import boolean, plain, whole_number, word
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
 PASSWORD_KEYS = tuple(answer.key for answer in ANSWERS if answer.secret)
+_HANDOVER = next(answer for answer in ANSWERS if answer.key == "HANDOVER")
 _CAN_GO = tuple(answer.key for answer in ANSWERS if answer.can_go)
 _EMPTY = tuple(key for key in _CAN_GO if key not in PASSWORD_KEYS)
 # Without an answer to these, the others tell: who gives a PG_HOST has a database, for example.
@@ -153,7 +154,7 @@ def to_settings(
         transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
         watch=boolean(values, "WATCH"),
         trial=boolean(values, "TRIAL"),
-        handover=_choice(values, "HANDOVER") == "auto",
+        handover=plain(_HANDOVER, values) == "auto",
         variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
@@ -276,14 +277,6 @@ def from_host(settings: Settings, local_database: str) -> dict[str, str]:
     postgres = settings.postgres
     local = (postgres.host, postgres.database) == (LOCAL_HOST, local_database)
     return {"DATABASE": "local" if local else "existing", **from_settings(settings)}
-
-
-def _choice(values: Mapping[str, str], key: str) -> str:
-    """One of the choices that there are for the answer. Raises InvalidSettings."""
-    choices = next(answer.choices for answer in ANSWERS if answer.key == key)
-    if values[key] not in choices:
-        raise wrong(key, values[key], f"use {' or '.join(choices)}")
-    return values[key]
 
 
 def _sslmode(values: Mapping[str, str]) -> str:

@@ -102,8 +102,9 @@ class Beside:
         started = clock.monotonic()
         try:
             pair = planned_pair(host, changes, served, handed, self.around)
-            self._transaction = Transaction.begin(self.root, Changes(pair.staged), SECOND_JOURNAL)
-            self._transaction.write()
+            transaction = Transaction.begin(self.root, Changes(pair.staged), SECOND_JOURNAL)
+            self._transaction = transaction
+            transaction.write()
             self.around.units.daemon_reload()
             self._start(pair.litellm, pair)
             self.answered = True
