@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from hx_gateway_db.gateway.answerer import Service
@@ -16,7 +16,7 @@ from hx_gateway_db.handover.second_unit import (
     second_unit,
 )
 from hx_gateway_db.host.host import Host
-from hx_gateway_db.layout import LITELLM_UNIT, SECOND_FILES, SECOND_UNITS, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_UNIT, SECOND_CONFIG, SECOND_ENV, SECOND_UNITS, WRAPPER_UNIT
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd.loaded import Loaded
 from hx_gateway_db.systemd.units import ServiceFailed
@@ -30,6 +30,7 @@ _LOOPBACK = "127."
 _MIB = 1024 * 1024
 
 Planned = Mapping[PurePosixPath, FileImage | None]
+Moved = dict[PurePosixPath, PurePosixPath]
 
 
 @dataclass(frozen=True)
@@ -146,27 +147,37 @@ def _require_memory(units: list[str], outside: Outside) -> None:
         )
 
 
-def _staged_files(
-    host: Host, planned: Planned
-) -> tuple[
-    list[FileChange], dict[PurePosixPath, PurePosixPath], dict[PurePosixPath, PurePosixPath]
-]:
-    """The new gateway.env and config.yaml beside the present ones, and where each is."""
+def _staged_files(host: Host, planned: Planned) -> tuple[list[FileChange], Moved, Moved]:
+    """The new gateway.env and config.yaml, and where each is instead of its place.
+
+    LiteLLM reads what its configuration names from beside that. The environment is read by systemd
+    alone, and lies where nobody else can put another file.
+    """
+    layout = host.layout
+    config_yaml = layout.config_yaml.with_name(SECOND_CONFIG)
     staged: list[FileChange] = []
-    moved: dict[PurePosixPath, PurePosixPath] = {}
-    for path in (host.layout.gateway_env, host.layout.config_yaml):
-        if image := planned.get(path):
-            moved[path] = path.with_name(f"{SECOND_FILES}{path.suffix}")
-            staged.append(FileChange(moved[path], take(host.layout.root, moved[path]), image))
-    config = {path: new for path, new in moved.items() if path == host.layout.config_yaml}
-    return staged, {path: new for path, new in moved.items() if path not in config}, config
+    environment: Moved = {}
+    config: Moved = {}
+    if image := planned.get(layout.gateway_env):
+        environment[layout.gateway_env] = SECOND_ENV
+        staged.append(_staged(host, SECOND_ENV, replace(image, metadata=_private())))
+    if image := planned.get(layout.config_yaml):
+        config[layout.config_yaml] = config_yaml
+        staged.append(_staged(host, config_yaml, image))
+    return staged, environment, config
 
 
 def _unit_file(host: Host, unit: Original, second: Second) -> FileChange:
-    path = _UNIT_FILES / SECOND_UNITS[unit.name]
-    metadata = Metadata(os.geteuid(), os.getegid(), 0o600)
-    image = FileImage(second_unit(unit, second).encode(), metadata)
+    image = FileImage(second_unit(unit, second).encode(), _private())
+    return _staged(host, _UNIT_FILES / SECOND_UNITS[unit.name], image)
+
+
+def _staged(host: Host, path: PurePosixPath, image: FileImage) -> FileChange:
     return FileChange(path, take(host.layout.root, path), image)
+
+
+def _private() -> Metadata:
+    return Metadata(os.geteuid(), os.getegid(), 0o600)
 
 
 def _exempt(litellm: Loaded) -> Exempt:

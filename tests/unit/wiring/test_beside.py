@@ -75,14 +75,23 @@ def test_a_change_is_tried_and_requests_are_handed_over_in_this_order(world: Wor
 
 
 def test_what_it_is_tried_with_is_what_is_written_then(world: World) -> None:
-    seen: dict[str, bytes] = {}
-    world.during[f"restart {LITELLM}"] = lambda: seen.update(snapshot(world.root))
+    folder = world.root / CONFIG_FOLDER
+    files = {
+        world.root / "run/hx-gateway-db-second/gateway.env": folder / "gateway.env",
+        folder / "hx-gateway-db-second.yaml": folder / "config.yaml",
+    }
+    seen: dict[Path, tuple[bytes, int]] = {}
+
+    def look() -> None:
+        for staged in files:
+            seen[staged] = staged.read_bytes(), staged.stat().st_mode & 0o777
+
+    world.during[f"restart {LITELLM}"] = look
     applied(world)
-    now = snapshot(world.root)
-    for staged, place in (("second.env", "gateway.env"), ("second.yaml", "config.yaml")):
-        tried = [content for path, content in seen.items() if path.endswith(staged)]
-        written = [content for path, content in now.items() if path.endswith(f"/{place}")]
-        assert tried == written
+    tried = {place: seen[staged][0] for staged, place in files.items()}
+    assert tried == {place: place.read_bytes() for place in files.values()}
+    # systemd alone reads it.
+    assert seen[next(iter(files))][1] == 0o600
 
 
 @pytest.mark.parametrize("fault", [EXITS, HANGS, REFUSES])
