@@ -15,7 +15,7 @@ from tests.machine.machine import MASTER_KEY, Machine
 _PROGRAM, _STOP, _RESULT = "/root/load.py", "/root/load.stop", "/root/load.json"
 _CLIENT = """
 import http.client, json, os, sys, threading, time
-key, rate = sys.argv[1], float(sys.argv[2])
+key, rate, streams = sys.argv[1], float(sys.argv[2]), sys.argv[3:] == ["streams"]
 stop = threading.Event()
 results = []
 
@@ -49,10 +49,35 @@ def client(port, kept):
             connection = None
         time.sleep(max(0.0, following - time.monotonic()))
 
+def streaming(port):
+    mine = {"port": port, "kept": None, "asked": 0, "lost": [], "longest": 0.0}
+    results.append(mine)
+    body = {"model": "hx-slow", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    while not stop.is_set():
+        began = time.monotonic()
+        mine["asked"] += 1
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            response = connection.getresponse()
+            whole = response.status == 200 and response.read().strip().endswith(b"data: [DONE]")
+            what = "" if whole else f"HTTP {response.status}, cut off"
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+        took = time.monotonic() - began
+        mine["longest"] = max(mine["longest"], took)
+        if what:
+            mine["lost"].append([round(began, 2), what, round(took, 2)])
+            time.sleep(1)
+        connection.close()
+
 threads = [
     threading.Thread(target=client, args=(port, kept))
     for port in (4000, 4010) for kept in (False, True)
 ]
+if streams:
+    threads.append(threading.Thread(target=streaming, args=(4000,)))
 for thread in threads:
     thread.start()
 while not os.path.exists("/root/load.stop"):
@@ -65,30 +90,78 @@ with open("/root/load.json", "w") as file:
 """
 
 
+# A model that takes its time: a word a second.
+SLOW_MODEL = """\
+  - model_name: hx-slow
+    litellm_params: {model: openai/hx-slow, api_key: none, api_base: "http://127.0.0.1:9000/v1"}
+"""
+_SLOW = """
+import http.server, json, sys, time
+seconds = int(sys.argv[1])
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for second in range(seconds):
+            delta = {"delta": {"content": f"{second} "}, "index": 0, "finish_reason": None}
+            self.say({"id": "1", "object": "chat.completion.chunk", "created": 1,
+                      "model": "hx-slow", "choices": [delta]})
+            time.sleep(1)
+        end = {"delta": {}, "index": 0, "finish_reason": "stop"}
+        self.say({"id": "1", "object": "chat.completion.chunk", "created": 1,
+                  "model": "hx-slow", "choices": [end]})
+        self.wfile.write(b"data: [DONE]\\n\\n")
+
+    def say(self, chunk):
+        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\\n\\n")
+        self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", 9000), Handler).serve_forever()
+"""
+
+
+def serve_slow_model(machine: Machine, seconds: int) -> None:
+    """Answer for SLOW_MODEL inside the machine, each time for so long."""
+    machine.write("/root/slow.py", _SLOW)
+    machine.run(["systemd-run", "--unit=slow", "python3", "/root/slow.py", str(seconds)])
+
+
 @dataclass(frozen=True)
 class Tally:
-    """What the clients of one way of asking have seen: `lost` are when, what and how long."""
+    """What the clients of one way of asking have seen: `lost` are when, what and how long.
+
+    `kept` says whether their connections are; None for streams.
+    """
 
     port: int
-    kept: bool
+    kept: bool | None
     asked: int
     lost: list[Any]
     longest: float
 
 
 class Load:
-    """Clients that ask from now on, `rate` times a second in each way, until `end`."""
+    """Clients that ask from now on, `rate` times a second in each way, until `end`.
 
-    def __init__(self, machine: Machine, rate: float = 20) -> None:
+    With `streams`, another one reads answers of SLOW_MODEL to their ends, one after the other.
+    """
+
+    def __init__(self, machine: Machine, rate: float = 20, *, streams: bool = False) -> None:
         self._machine = machine
         machine.write(_PROGRAM, _CLIENT)
         machine.run(["rm", "-f", _STOP, _RESULT])
-        command = ["python3", _PROGRAM, MASTER_KEY, str(rate)]
+        command = ["python3", _PROGRAM, MASTER_KEY, str(rate), *(["streams"] if streams else [])]
         machine.run(["systemd-run", "--collect", "--unit=load", *command])
 
-    def end(self) -> dict[tuple[int, bool], Tally]:
+    def end(self) -> dict[tuple[int, bool | None], Tally]:
         """Stop them; what each has seen, by port and whether its connection was kept."""
         self._machine.write(_STOP, "")
-        self._machine.wait_until(lambda: not self._machine.is_active("load.service"), 60)
+        self._machine.wait_until(lambda: not self._machine.is_active("load.service"), 120)
         tallies = [Tally(**entry) for entry in json.loads(self._machine.read(_RESULT))]
         return {(tally.port, tally.kept): tally for tally in tallies}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.machine.installation import (
     main_pids,
     preseed,
 )
-from tests.machine.load import Load, Tally
+from tests.machine.load import SLOW_MODEL, Load, Tally, serve_slow_model
 from tests.machine.machine import BASE, CONFIG_YAML, Machine
 
 SECOND_UNITS = ("hxgatewaydb-litellm.service", "hxgatewaydb-wrapper.service")
@@ -27,12 +28,33 @@ if "does-not-start" in os.environ.get("DATABASE_URL", ""):
     raise SystemExit("this one does not start")
 """
 
+# Kill a command as soon as something is so; its status is then that of one that was killed.
+KILL = """\
+$2 & run=$!
+while ! eval "$1"; do kill -0 $run || exit 1; done
+kill -9 $run
+wait $run
+"""
+# A stream of the model that takes its time; the unit has the 90 s to end that systemd gives it.
+STREAM_SECONDS = 15
+
 pytestmark = pytest.mark.sample_release("bookworm")
+
+
+@pytest.fixture(scope="module")
+def shared_machine(image: Path) -> Iterator[Machine]:
+    """A machine whose gateway has a model that takes its time."""
+    with Machine(image) as machine:
+        machine.run(["sh", "-c", 'cat >>"$1"', "sh", str(CONFIG_YAML)], input=SLOW_MODEL)
+        machine.boot()
+        serve_slow_model(machine, STREAM_SECONDS)
+        machine.wait_for_gateway()
+        yield machine
 
 
 def under_load(machine: Machine, command: list[str], said: str = "", status: int = 0) -> str:
     """Run a change while clients ask; nothing of theirs is lost on a new connection."""
-    load = Load(machine)
+    load = Load(machine, rate=10, streams=True)
     machine.run(["sleep", str(BESIDE)])
     done = machine.run(command, input=said or None, check=False)
     machine.run(["sleep", str(BESIDE)])
@@ -108,6 +130,33 @@ def test_a_change_that_fails_costs_nothing(shared_machine: Machine) -> None:
     assert_nothing_is_left(shared_machine)
     shared_machine.run(["rm", refusal])
     shared_machine.psql("ALTER ROLE hx_gateway PASSWORD 'another geheim'")
+
+
+@pytest.mark.parametrize("moment", ["hxgatewaydb-litellm", "redirect", "hx-litellm-gateway"])
+def test_killed_on_the_way_it_goes_on_serving_and_recovers(
+    shared_machine: Machine, moment: str
+) -> None:
+    """At a start of the second one, while the table is put, and while the real one restarts."""
+    before = shared_machine.read(GATEWAY_ENV)
+    load = Load(shared_machine, rate=10)
+    seen = {
+        "redirect": "nft list map inet hx_gateway_db second 2>/dev/null | grep -q '4000 : 4001'",
+        "hxgatewaydb-litellm": "systemctl is-active --quiet hxgatewaydb-litellm",
+        "hx-litellm-gateway": "nft list map inet hx_gateway_db second 2>/dev/null"
+        " | grep -q '4000 : 4001' && ! systemctl is-active --quiet hx-gateway-ml",
+    }[moment]
+    shared_machine.write("/root/answers", "DATABASE=local\nPG_PASS=a third geheim\n")
+    done = shared_machine.run(
+        ["sh", "-c", KILL, "sh", seen, "hx-gateway-db apply --answers /root/answers"], check=False
+    )
+    assert done.returncode == 137, done.stdout + done.stderr
+    recovered = shared_machine.run(["hx-gateway-db", "recover"])
+    tallies = load.end()
+    lost = {way: tally.lost for way, tally in tallies.items() if lost_too_much(tally)}
+    assert lost == {}, recovered.stdout + recovered.stderr
+    assert shared_machine.read(GATEWAY_ENV) == before
+    assert all(shared_machine.is_active(unit) for unit in UNITS)
+    assert_nothing_is_left(shared_machine)
 
 
 def test_a_removal_loses_no_request(shared_machine: Machine) -> None:
