@@ -21,12 +21,11 @@ SECOND_UNITS = ("hxgatewaydb-litellm.service", "hxgatewaydb-wrapper.service")
 STATE = "/var/lib/hx-gateway-db"
 # Seconds of asking before and after a change, so that a loss at either end shows.
 BESIDE = 3
-# LiteLLM's own Python does not start with a password that says so.
-REFUSAL = """\
-import os
-if "does-not-start" in os.environ.get("DATABASE_URL", ""):
-    raise SystemExit("this one does not start")
-"""
+# LiteLLM's own Python does not start with a password that says so (site, on .pth files).
+REFUSAL = (
+    "import os; 'does-not-start' in os.environ.get('DATABASE_URL', '')"
+    " and (os.write(2, b'this one does not start'), os._exit(3))\n"
+)
 
 # Kill a command as soon as something is so; its status is then that of one that was killed.
 KILL = """\
@@ -113,7 +112,7 @@ def test_a_change_that_fails_costs_nothing(shared_machine: Machine) -> None:
     packages = shared_machine.run(
         ["sh", "-c", f"echo {BASE}/gateway/venv/lib/python3*/site-packages"]
     )
-    refusal = f"{packages.stdout.strip()}/sitecustomize.py"
+    refusal = f"{packages.stdout.strip()}/refusal.pth"
     shared_machine.write(refusal, REFUSAL)
     before, env = main_pids(shared_machine), shared_machine.read(GATEWAY_ENV)
     shared_machine.psql("ALTER ROLE hx_gateway PASSWORD 'does-not-start'")
