@@ -155,15 +155,16 @@ class Beside:
         if self._transaction is None:
             return
         transaction, self._transaction, self.pair = self._transaction, None, None
-        if self.around.live(self.root):
-            self._stop()
+        if self.around.live(self.root) and not self._stop():
+            return  # its journal stays open: the next run tries again
         transaction.undo(_whatever_it_is)
         transaction.close()
         if self.around.live(self.root):
             with suppress(ServiceFailed):
                 self.around.units.daemon_reload()
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
+        """Whether it has ended."""
         units, redirect = self.around.units, self.around.redirect
         try:
             if redirect.present():
@@ -176,7 +177,12 @@ class Beside:
                     units.stop(name)
             redirect.remove()
         except ServiceFailed as failure:
-            self.progress.say(f"The second gateway could not be stopped: {failure}")
+            self.progress.say(
+                f"The second gateway could not be stopped: {failure} 'hx-gateway-db recover' tries"
+                " again."
+            )
+            return False
+        return True
 
     def _start(self, service: Service, pair: Pair) -> None:
         readiness = self.around.readiness

@@ -100,7 +100,8 @@ class Run:
             if self.settings:
                 raise Refused(
                     "The change does not work on a second LiteLLM, on which it was tried; the"
-                    f" gateway was left alone.\n{words}"
+                    f" gateway was left alone.\n{words}\nIf the gateway itself could, answer"
+                    " TRIAL=false: then it is not tried."
                 ) from None
             # Nobody who can make one fail may keep us from being removed.
             self.progress.say(f"Not handed over, since a second LiteLLM does not work: {words}")
@@ -129,7 +130,6 @@ class Run:
             self.outside.check_servers(self.settings)
         self.beside.take_over()
         stopped = self.beside.stopped
-        self.restarted += stopped
         for name in in_order({*self.plan.restart, *stopped}):
             unit = self.outside.units.unit(name)
             if not unit.wanted and name not in stopped:
@@ -144,7 +144,7 @@ class Run:
                     " database until somebody restarts it."
                 )
             else:
-                self.restarted = [*in_order({*self.restarted, name})]
+                self.restarted.append(name)
                 self._restart_unit(name)
 
     def _restart_unit(self, name: str) -> None:
@@ -181,7 +181,8 @@ class Run:
             reason += self._last_words(culprit)
         trouble = ""
         if self.online:
-            trouble = restart_as_before(self.restarted, self.served, self.progress, self.outside)
+            names = in_order({*self.restarted, *self.beside.stopped})
+            trouble = restart_as_before(names, self.served, self.progress, self.outside)
         down = [name for name in self.served if not self.outside.readiness.answers(name)]
         way_out = self._way_out(down or [culprit])
         if down:

@@ -122,6 +122,9 @@ def _wrapper(
     """The wrapper of which there is to be a second one; None while it does not run."""
     if WRAPPER_UNIT not in served:
         return None
+    # It is stopped meanwhile, also where the change is none of its business.
+    if why := outside.obstacle(WRAPPER_UNIT):
+        raise NotPossible(f"{WRAPPER_UNIT} would not come up again: {why}")
     wrapper = original(outside.units.loaded(WRAPPER_UNIT), planned, host.layout.root)
     second_unit(wrapper, Second(wrapper.port))
     return wrapper

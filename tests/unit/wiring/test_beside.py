@@ -105,6 +105,7 @@ def test_a_change_that_does_not_work_there_is_refused_and_nothing_is_touched(
     assert "does not work on a second LiteLLM" in str(refused.value)
     assert f"{LITELLM} fails on purpose" in str(refused.value)
     assert refused.value.exit_status == 3
+    assert "answer TRIAL=false" in str(refused.value)
     assert world.restarted == []
     assert snapshot(world.root) == before
     assert_nothing_is_left(world)
@@ -135,6 +136,10 @@ def test_one_that_can_not_be_proven_there_is_refused_as_well(world: World) -> No
                 "[Service]\nExecStart=/usr/local/bin/start-wrapper\n"
             ),
             f"not handed over: {WRAPPER_UNIT} starts no plain uvicorn",
+        ),
+        (
+            lambda world: world.obstacles.update({WRAPPER_UNIT: "its user is gone"}),
+            f"not handed over: {WRAPPER_UNIT} would not come up again: its user is gone",
         ),
     ],
 )
@@ -194,6 +199,30 @@ def test_a_redirect_that_can_not_be_put_is_said_and_the_units_restart(world: Wor
     applied(world)
     assert "Requests are not handed over: nft fails: no." in world.said
     assert f"stop {WRAPPER_UNIT}" not in world.log
+    assert_nothing_is_left(world)
+
+
+def test_a_wrapper_that_can_not_be_stopped_is_started_again(world: World) -> None:
+    def fail() -> None:
+        raise ServiceFailed("'systemctl stop' did not end in 170 s.")
+
+    world.during[f"stop {WRAPPER_UNIT}"] = fail
+    with pytest.raises(Refused, match="did not end"):
+        applied(world)
+    assert world.restarted == ["wrapper"]
+    assert world.wrapper.active == "active"
+    assert_nothing_is_left(world)
+
+
+def test_a_second_one_that_can_not_be_stopped_is_stopped_by_the_next_run(world: World) -> None:
+    def fail() -> None:
+        raise ServiceFailed("'systemctl stop' did not end in 170 s.")
+
+    world.during[f"stop {LITELLM}"] = fail
+    assert applied(world) == "The gateway is wired to its database."
+    assert [line for line in world.said if "'hx-gateway-db recover' tries again" in line]
+    assert world.second[LITELLM].active == "active"
+    recover(world.root, world, world.outside)
     assert_nothing_is_left(world)
 
 

@@ -163,6 +163,7 @@ class World:
 
     def stop(self, *names: str) -> None:
         self.log.append(f"stop {' '.join(names)}")
+        self._happen(f"stop {' '.join(names)}")
         for name in names:
             if name in (*UNITS, *self.second):
                 simulated = self._simulated(name)
