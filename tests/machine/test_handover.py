@@ -53,7 +53,7 @@ def shared_machine(image: Path) -> Iterator[Machine]:
 
 def under_load(machine: Machine, command: list[str], said: str = "", status: int = 0) -> str:
     """Run a change while clients ask; nothing of theirs is lost on a new connection."""
-    load = Load(machine, rate=10, streams=True)
+    load = Load(machine, rate=5, streams=True)
     machine.run(["sleep", str(BESIDE)])
     done = machine.run(command, input=said or None, check=False)
     machine.run(["sleep", str(BESIDE)])
@@ -137,7 +137,7 @@ def test_killed_on_the_way_it_goes_on_serving_and_recovers(
 ) -> None:
     """At a start of the second one, while the table is put, and while the real one restarts."""
     before = shared_machine.read(GATEWAY_ENV)
-    load = Load(shared_machine, rate=10)
+    load = Load(shared_machine, rate=5)
     seen = {
         "redirect": "nft list map inet hx_gateway_db second 2>/dev/null | grep -q '4000 : 4001'",
         "hxgatewaydb-litellm": "systemctl is-active --quiet hxgatewaydb-litellm",
