@@ -48,6 +48,7 @@ debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stde
 tables: $(VENV)/ready ## Write anew what stands in docs, manual and scripts because of the code
 	$(PYTHON) debian/write-answers
 	$(PYTHON) docs/write-tables
+	$(PYTHON) ansible/write-role
 
 check: NEEDED = tests/unit/packages.txt
 check: packages $(VENV)/ready ## The tests that take seconds and need no root
