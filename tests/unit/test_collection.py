@@ -1,6 +1,8 @@
 """What of the collection of Ansible follows from the code is written, and its numbers agree."""
 
 import importlib.util
+import re
+import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -42,12 +44,31 @@ def test_the_collection_has_the_version_of_the_package() -> None:
     assert changelog.startswith(f"hx-gateway-db ({described['version']}) ")
 
 
+def test_the_keyring_is_looked_for_where_its_package_puts_it() -> None:
+    (place,) = (PROJECT / "repository/keyring-package/debian/install").read_text().splitlines()
+    name, folder = place.split()
+    assert f"path: /{folder}/{name}\n" in (ROLE / "tasks/package.yml").read_text()
+
+
+def test_an_upstream_of_nginx_is_marked_and_comes_back_as_it_was() -> None:
+    before = "upstream gateways {\n    server 192.0.2.1:4000;\n    server 192.0.2.11:4000;\n}\n"
+    texts = [before]
+    for name in ("nginx_out", "nginx_out", "nginx_in", "nginx_in"):
+        tasks = yaml.safe_load((ROLE / f"tasks/balancer/{name}.yml").read_text())
+        change = tasks[0]["ansible.builtin.replace"]
+        server = "{{ gateway_db_nginx_server | regex_escape }}"
+        pattern = change["regexp"].replace(server, re.escape("192.0.2.1:4000"))
+        texts.append(re.sub(pattern, change["replace"], texts[-1], flags=re.M))
+    assert "server 192.0.2.1:4000 down;" in texts[1] and "server 192.0.2.11:4000;" in texts[1]
+    assert texts == [before, texts[1], texts[1], before, before]
+
+
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of Ansible, which the tools of the tests don't have."""
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
-        monkeypatch.setitem(__import__("sys").modules, name, ModuleType(name))
-    basic = __import__("sys").modules["ansible.module_utils.basic"]
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    basic = sys.modules["ansible.module_utils.basic"]
     monkeypatch.setattr(basic, "AnsibleModule", object, raising=False)
     loader = SourceFileLoader("apply", str(PROJECT / "ansible/plugins/modules/apply.py"))
     spec = importlib.util.spec_from_loader("apply", loader)

@@ -51,19 +51,18 @@ class Control:
         install = ("collection", "install", "--offline", "-p", str(self._collections))
         self._call("newest", "ansible-galaxy", *install, built)
 
-    def inventory(self, machines: Mapping[str, Machine], variables: Mapping[str, object]) -> None:
-        """Name the hosts of the group `gateways`, in this order, and its variables."""
-        hosts = {
-            name: {
-                "ansible_connection": "machine",
-                "ansible_user": "root",
-                "ansible_python_interpreter": "/usr/bin/python3",
-                "machine_leader": machine.leader,
-            }
-            for name, machine in machines.items()
+    def inventory(
+        self,
+        gateways: Mapping[str, Machine],
+        variables: Mapping[str, object],
+        balancers: Mapping[str, Machine] | None = None,
+    ) -> None:
+        """Name the hosts of the group `gateways`, in this order, its variables, and balancers."""
+        groups = {
+            "gateways": {"hosts": _hosts(gateways), "vars": dict(variables)},
+            "balancers": {"hosts": _hosts(balancers or {})},
         }
-        text = json.dumps({"gateways": {"hosts": hosts, "vars": dict(variables)}})
-        self._inventory.write_text(text)
+        self._inventory.write_text(json.dumps(groups))
 
     def play(
         self, playbook: str, *arguments: str, ansible: str = "newest", secrets: Mapping[str, str]
@@ -104,6 +103,18 @@ class Control:
             text=True,
             timeout=600,
         )
+
+
+def _hosts(machines: Mapping[str, Machine]) -> dict[str, object]:
+    return {
+        name: {
+            "ansible_connection": "machine",
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "machine_leader": machine.leader,
+        }
+        for name, machine in machines.items()
+    }
 
 
 def environment_of(requirements: str, cache: Path) -> Path:

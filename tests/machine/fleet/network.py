@@ -28,6 +28,8 @@ class Network:
         self._holder.stdout.readline()
         self._ip("link", "add", _BRIDGE, "type", "bridge")
         self._ip("link", "set", _BRIDGE, "up")
+        # For a client on this machine that enters the namespace.
+        self._ip("address", "add", "10.77.0.254/24", "dev", _BRIDGE)
         return self
 
     def __exit__(
@@ -46,14 +48,18 @@ class Network:
         peer = ("peer", "name", "host0", "netns", str(machine.leader))
         self._ip("link", "add", port, "type", "veth", *peer)
         self._ip("link", "set", port, "master", _BRIDGE, "up")
-        _ip(machine.leader, "address", "add", f"{address}/24", "dev", "host0")
-        _ip(machine.leader, "link", "set", "host0", "up")
+        ip(machine.leader, "address", "add", f"{address}/24", "dev", "host0")
+        ip(machine.leader, "link", "set", "host0", "up")
         return address
 
+    def enter(self) -> list[str]:
+        """Prefix for a command line of this machine that runs it on the network."""
+        return ["nsenter", "-t", str(self._holder.pid), "--net", "--"]
+
     def _ip(self, *arguments: str) -> None:
-        _ip(self._holder.pid, *arguments)
+        ip(self._holder.pid, *arguments)
 
 
-def _ip(pid: int, *arguments: str) -> None:
+def ip(pid: int, *arguments: str) -> None:
     """Call ip(8) in the network namespace of process `pid`."""
     subprocess.run(["nsenter", "-t", str(pid), "--net", "ip", *arguments], check=True)
