@@ -176,11 +176,21 @@ def test_the_first_failure_stops_the_roll_out_with_the_others_untouched(fleet: F
 
 
 def test_an_answer_that_cannot_be_is_refused_before_a_gateway_is_touched(fleet: Fleet) -> None:
-    played = fleet.play("deploy", "-e", "gateway_db_server_connections=15")
+    played = fleet.play("deploy", "--tags", "preflight", "-e", "gateway_db_server_connections=15")
     assert played.status != 0 and "database_connection_pool_limit" in played.said
     assert " 7 at most" in " ".join(played.said.split())
-    played = fleet.play("deploy", "-e", "gateway_db_pg_sslmode=full")
+    played = fleet.play("deploy", "--tags", "preflight", "-e", "gateway_db_pg_sslmode=full")
     assert played.status != 0 and "must be one of" in played.said
+
+
+def test_gateways_with_different_salt_keys_are_refused_before_one_is_touched(fleet: Fleet) -> None:
+    second = fleet.gateways["gw2"]
+    kept = second.read(GATEWAY_ENV)
+    other = kept.replace("LITELLM_SALT_KEY=", "LITELLM_SALT_KEY=other")
+    second.write(GATEWAY_ENV, other, mode=0o640, owner="root:hx-gateway")
+    played = fleet.play("deploy", "--tags", "preflight")
+    second.write(GATEWAY_ENV, kept, mode=0o640, owner="root:hx-gateway")
+    assert played.status != 0 and "different LITELLM_SALT_KEYs" in played.said
 
 
 def test_the_package_is_upgraded_without_a_restart(fleet: Fleet, deb: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ defaults
     timeout connect 5s
     timeout client 180s
     timeout server 180s
+    timeout check 20s
     option redispatch 1
     retries 3
 frontend clients
@@ -27,16 +28,18 @@ backend {backend}
     balance roundrobin
     option httpchk GET /health/readiness
     http-check expect rstring \"db\"\ *:\ *\"connected\"
-    default-server check inter 2s fall 2 rise 1
+    default-server check inter 3s fall 3 rise 1
 {servers}
 """
 
 
 def build_image(release: str) -> Path:
     """The root directory of its image, built first when it is not there yet. Raises ImageError."""
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    recipe = " ".join(PACKAGES).encode() + Path(image.__file__).read_bytes()
     return image.cached(
-        f"balancer-{release}", recipe, lambda root: image.bootstrap(release, root, PACKAGES)
+        f"balancer-{release}",
+        hashlib.sha256(recipe).hexdigest()[:12],
+        lambda root: image.bootstrap(release, root, PACKAGES),
     )
 
 
