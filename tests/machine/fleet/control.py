@@ -68,7 +68,7 @@ class Control:
         self, playbook: str, *arguments: str, ansible: str = "newest", secrets: Mapping[str, str]
     ) -> Played:
         """Run a playbook of the collection; `secrets` are its environment, for a lookup."""
-        command = [f"hx.gateway_db.{playbook}", "-i", str(self._inventory), *arguments]
+        command = ["-i", str(self._inventory), f"hx.gateway_db.{playbook}", *arguments]
         done = self._run(ansible, "ansible-playbook", *command, environment=secrets)
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         hosts = {host: (int(a), int(b), int(c)) for host, a, b, c in _RECAP.findall(recap)}
