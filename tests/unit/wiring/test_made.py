@@ -37,7 +37,9 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(f"database {postgres.database}")
         return Provisioned(ours=postgres.database != "theirs", done=())
 
-    def provision_local(redis: Redis, ours: bool) -> redis_administration.Provisioned:
+    def provision_local(
+        redis: Redis, ours: bool, present: str = ""
+    ) -> redis_administration.Provisioned:
         told.append(f"redis user, {'ours' if ours else 'new'}")
         return redis_administration.Provisioned(ours=True, done=())
 
@@ -81,7 +83,7 @@ def test_the_next_run_knows_its_own_and_ends_well(world: World, servers: list[st
 def test_what_was_made_before_the_next_thing_failed_is_remembered(
     world: World, servers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(redis: Redis, ours: bool) -> redis_administration.Provisioned:
+    def refuse(redis: Redis, ours: bool, present: str = "") -> redis_administration.Provisioned:
         raise Refused("Redis is read-only.")
 
     monkeypatch.setattr(redis_administration, "provision_local", refuse)
