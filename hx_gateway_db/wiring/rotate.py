@@ -9,6 +9,7 @@ at any time, as the login that it names is never touched.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,13 +114,21 @@ def _begin(run: _Run) -> tuple[tuple[str, ...], dict[str, str]]:
     assert host.state
     now = int(time.time())
     new = {one.server: Turn(one.next(), one.present, now) for one in opening}
+    known = {
+        one.server: turns[one.server].new if turns[one.server].old == one.present else ""
+        for one in opening
+    }
+    for one in opening:
+        if known[one.server] not in ("", new[one.server].new):
+            # Others see to it themselves: whether they have is not to be seen here.
+            with suppress(ByHand):
+                one.close(known[one.server], 0)
     # Before the servers change: a new login that nobody remembers would stay open.
     memory.write(_with(host.state, new))
     opened: list[str] = []
     try:
         for one in opening:
-            known = turns[one.server].new if turns[one.server].old == one.present else ""
-            for clause in one.open(new[one.server].new, known):
+            for clause in one.open(new[one.server].new, known[one.server]):
                 run.progress.say(f"{_sentence(clause)}.")
             opened.append(one.server)
     except (HxError, ByHand):

@@ -4,7 +4,6 @@ By whoever administers the server: this machine's own as root can, others with a
 login. Without one, somebody else runs what is printed, and it goes on when that has been done.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -168,8 +167,6 @@ class RedisPasswords:
     def open(self, new: str, known: str) -> tuple[str, ...]:
         login = replace(self.redis, password=self._password)
         if self.access is not None:
-            if known not in ("", new):
-                self.access.close(known, math.inf)
             return self.access.open(new)
         if not self.given or not passwords.lets_in(login):
             script = passwords.opening_commands(self.redis, new if self.given else "")

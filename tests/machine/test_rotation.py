@@ -87,7 +87,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def machine(shared_machine: Machine, deb: Path) -> Machine:
-    """A gateway with a database and a Redis of this machine, both of which log all they are told."""
+    """A gateway with a database and a Redis of this machine, which log all that they are told."""
     machine = shared_machine
     machine.psql(LOGGING.format("log_statement", "all"))
     machine.psql(LOGGING.format("shared_preload_libraries", "pg_stat_statements"))
@@ -118,7 +118,7 @@ def login(machine: Machine) -> tuple[str, str]:
 
 
 def open_logins(machine: Machine) -> str:
-    query = "SELECT string_agg(rolname, ' ' ORDER BY 1) FROM pg_roles WHERE rolcanlogin"
+    query = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolcanlogin"
     return machine.psql(f"{query} AND rolname LIKE 'hx_gateway%'")
 
 
