@@ -1,7 +1,7 @@
 # Every target works from a fresh clone; "make" alone says which there are.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help deb debianize check test story faults bench install repository demo pictures tables packages root
+.PHONY: help deb debianize check test story faults fleet bench install repository demo pictures tables packages root
 
 # Root builds, runs and installs nothing that somebody else can change meanwhile, and writes
 # nothing where somebody else may have put a link.
@@ -48,6 +48,7 @@ debianize: $(VENV)/ready ## Write debian/control and debian/rules anew with stde
 tables: $(VENV)/ready ## Write anew what stands in docs, manual and scripts because of the code
 	$(PYTHON) debian/write-answers
 	$(PYTHON) docs/write-tables
+	$(PYTHON) ansible/write-role
 
 check: NEEDED = tests/unit/packages.txt
 check: packages $(VENV)/ready ## The tests that take seconds and need no root
@@ -72,6 +73,10 @@ STORY = tests/machine/test_life.py
 story: root packages $(VENV)/ready ## One story on one machine: STORY=tests/machine/test_life.py (as root)
 	$(MAKE) deb
 	HX_RELEASES=$${HX_RELEASES:-bookworm} HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose $(STORY)
+
+fleet: root packages $(VENV)/ready ## Three gateways rolled out by Ansible while a client asks them (as root)
+	$(MAKE) deb
+	HX_DEB=$(DEB) $(PYTHON) -m tests.machine.fleet
 
 bench: root packages $(VENV)/ready ## Measure beside peers, and print the table (as root)
 	$(MAKE) deb

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
+from hx_gateway_db.host.turn import Turn
 from hx_gateway_db.layout import LITELLM_UNIT, SECOND_UNITS, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.litellm import (
@@ -43,7 +45,10 @@ def status(host: Host) -> Iterator[Fact]:
             f"{postgres.database} on {address(postgres.host, postgres.port)} as {postgres.user},"
             f" sslmode {_sslmode(postgres, host)}",
         )
+        yield Fact("database login", _in_turn(postgres.user, host, "postgres"))
         yield Fact("redis", _redis(settings.redis))
+        if settings.redis and settings.redis.user:
+            yield Fact("redis password", _password(settings.redis, host))
         limit = f"on, {settings.cache.rate_limit} requests/min" if settings.cache else "off"
         but = ", but config.yaml has lost what was set there" if lost and settings.cache else ""
         yield Fact("cache and rate limit", f"{limit}{but}")
@@ -113,6 +118,28 @@ def _redis(redis: Redis | None) -> str:
     if redis is None:
         return "none"
     return f"{address(redis.host, redis.port)}/{redis.database} as {redis.user or 'default'}"
+
+
+def _password(redis: Redis, host: Host) -> str:
+    from hx_gateway_db.redis.rule import password_hash  # hashlib, which nothing else needs here
+
+    return _in_turn(password_hash(redis.password), host, "redis")
+
+
+def _in_turn(login: str, host: Host, server: str) -> str:
+    """Since when a login is in use, and whether another is open beside it."""
+    turn = getattr(host.state, server) if host.state else Turn()
+    named = server == "postgres"
+    goes_on = f"'hx-gateway-db rotate {server}'"
+    if turn.old == login and turn.new:
+        other = turn.new if named else "another"
+        return f"{f'{login}, ' if named else ''}a change to {other} has begun: {goes_on} goes on"
+    if turn.new != login or not turn.since:
+        return f"{login}, not rotated yet" if named else "not rotated yet"
+    since = f"in use since {datetime.fromtimestamp(turn.since, UTC):%Y-%m-%d %H:%M} UTC"
+    other = turn.old if named else "the one before"
+    still = f"; {other} is still open: {goes_on} closes it" if turn.old else ""
+    return f"{f'{login}, ' if named else ''}{since}{still}"
 
 
 def _unit(name: str, host: Host) -> str:

@@ -20,6 +20,7 @@ from hx_gateway_db.wiring.interruption import raise_on_signals
 _OUR_BUG = 70  # EX_SOFTWARE (sysexits.h(3head))
 _INTERRUPTED = 130
 _CHECK_FAILED = 6
+_GOES_ON = 7
 # For all of verify: it is to take less than five seconds when all is well.
 _VERIFY_SECONDS = 4.0
 # What --json prints is told by docs/schema/; a change that a script would notice raises this.
@@ -161,6 +162,23 @@ def _provision(options: Namespace, terminal: Terminal) -> int:
         return 0
     make_on_servers(options.root, given, terminal)
     return 0
+
+
+def _rotate(options: Namespace, terminal: Terminal) -> int:
+    from hx_gateway_db.wiring.rotate import SERVERS, rotate
+
+    if options.root != Path("/"):
+        raise UsageError("rotate asks servers and units: it can't be used with --root.")
+    # Of the environment's, PG_PASS is the password of today.
+    options.given = _read_answers(options.answers) if options.answers else {}
+    asked = SERVERS if options.what == "all" else (options.what,)
+    rotated = rotate(options.root, asked, options.given, terminal)
+    screen.write(sys.stdout, rotated.script, exact=True)
+    if rotated.done:
+        _report(rotated.sentence, terminal)
+        return 0
+    terminal.say(rotated.sentence)
+    return _GOES_ON
 
 
 def _rollback(options: Namespace, terminal: Terminal) -> int:
@@ -369,6 +387,7 @@ _COMMANDS: dict[str, Callable[[Namespace, Terminal], int]] = {
     "apply": _apply,
     "check": _check,
     "provision": _provision,
+    "rotate": _rotate,
     "rollback": _rollback,
     "recover": _recover,
     "status": _status,

@@ -19,6 +19,7 @@ EXIT_STATUSES = {
     4: "changed, did not work, and rolled back",
     5: "could not roll back: the message says what is left to do",
     6: "check, verify or look: something failed",
+    7: "rotate: it goes on when what the message names is done",
     70: "a mistake in hx-gateway-db itself: please report it",
     130: "interrupted, and everything put back",
 }
@@ -57,6 +58,22 @@ skipped when it has not been written by then.
 sends one chat and one embedding, which cost what they cost with your models. Ctrl-C ends it,
 with exit status 0.
 """
+
+_ROTATE = """\
+A second login is opened beside the one in use, the gateway is led to it and proven, and the old
+login is closed when no session of it is left on the server: a minute is waited for that, and the
+next run goes on. Whatever ends a run, the next one goes on or goes back.
+
+This machine's own servers are changed as root can. For others, answer an administrator's login
+(PG_ADMIN_USER and PG_ADMIN_PASS, REDIS_ADMIN_USER and REDIS_ADMIN_PASS); without one, the commands
+for an administrator are printed, and PG_PASS and REDIS_PASS are the passwords that were given then.
+Answered beside an administrator's login, they are the new passwords; otherwise these are made.
+
+examples:
+  $ hx-gateway-db rotate
+  $ printf 'PG_ADMIN_USER=dba\nPG_ADMIN_PASS=%s\n' "$dba" | hx-gateway-db rotate --answers -
+"""
+_EPILOGS = {"verify": _VERIFY, "rotate": _ROTATE}
 
 # Flags of single commands; one without an explanation is for the package's own scripts.
 _FLAGS = {
@@ -144,6 +161,12 @@ def new_parser() -> argparse.ArgumentParser:
             False,
         ),
         (
+            "rotate",
+            "give the gateway new credentials, and close the old when nobody uses them",
+            False,
+            False,
+        ),
+        (
             "rollback",
             "leave a gateway without a database; gateway.env stays",
             False,
@@ -174,24 +197,20 @@ def new_parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            epilog=_VERIFY if name == "verify" else None,
+            epilog=_EPILOGS.get(name),
             formatter_class=HelpFormatter,
             parents=[everywhere],
         )
         command.set_defaults(command=name)
         command.takes_answers = takes_answers
         if takes_answers:
-            command.add_argument(
-                "--answers",
-                metavar="FILE",
-                action=_Once,
-                cure="put all answers into one file",
-                help="read answers from FILE, or - for standard input",
-            )
+            _add_answers(command)
         if reads:
             command.add_argument("--json", action="store_true", help="print JSON")
         if name == "verify":
             _add_verify_options(command)
+        if name == "rotate":
+            _add_rotate_options(command)
         for flag, explanation in _FLAGS.get(name, ()):
             command.add_argument(flag, action="store_true", help=explanation)
     return parser
@@ -241,6 +260,28 @@ class _Once(argparse.Action):
             parser.error(f"{option_string} is given twice: {self._cure}.")
         self._given = True
         setattr(namespace, self.dest, values)
+
+
+def _add_answers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--answers",
+        metavar="FILE",
+        action=_Once,
+        cure="put all answers into one file",
+        help="read answers from FILE, or - for standard input",
+    )
+
+
+def _add_rotate_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        choices=("postgres", "redis", "all"),
+        default="all",
+        help="postgres, redis or all (default: all)",
+    )
+    _add_answers(command)
 
 
 def _add_verify_options(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hx_gateway_db.errors import Refused
+from hx_gateway_db.host import turn
 from hx_gateway_db.host.left import Left
+from hx_gateway_db.host.turn import Turn
 from hx_gateway_db.layout import STATE_FILE
 
 
@@ -55,6 +57,15 @@ def _each(keyword: str, read: Callable[[str], Any] = str) -> dict[str, _Form]:
     return {_FORM: form}
 
 
+def _turn(server: str) -> dict[str, _Form]:
+    form = _Form(
+        lambda value: value.lines(server),
+        lambda found: turn.read(server, {keyword: lines[0] for keyword, lines in found.items()}),
+        once=tuple(f"{server}-{name}" for name in ("new", "old", "since")),
+    )
+    return {_FORM: form}
+
+
 def _left_lines(left: Left) -> Iterable[tuple[str, str]]:
     salt = [("salt", left.salt)] if left.salt else []
     return [
@@ -86,7 +97,7 @@ class State:
     files held before. `transaction_buffer` says whether keys of config.yaml are there for the
     spend buffer. `salt_sha256` is of the LITELLM_SALT_KEY that we made, which has too many bits for
     it to tell anything. `no_trial` and `no_handover`: what was answered to TRIAL and HANDOVER.
-    `left` is what we wrote last, as digests.
+    `postgres` and `redis` are their logins in turn. `left` is what we wrote last, as digests.
 
     The order of the fields is that of the file's lines.
     """
@@ -106,6 +117,8 @@ class State:
     no_handover: bool = field(default=False, metadata=_flag("no-handover"))
     transaction_buffer: bool = field(default=False, metadata=_flag("transaction-buffer"))
     salt_sha256: str = field(default="", metadata=_one("salt-sha256"))
+    postgres: Turn = field(default_factory=Turn, metadata=_turn("postgres"))
+    redis: Turn = field(default_factory=Turn, metadata=_turn("redis"))
     left: Left = field(default_factory=Left, metadata=_LEFT)
 
 

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
@@ -35,7 +35,6 @@ _SECONDS = 60
 _MOST_BYTES = 64 * 1024
 _MOST = 20
 _LONGEST_SENTENCE = 1000
-_SHAPES = ({"done", "ours"}, {"failure"})
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def provision(postgres: Postgres) -> Provisioned:
     what LiteLLM needs. Raises Refused with the reason.
     """
     wanted = asdict(_wanted(postgres, changed=["ours"]))
-    answer = _as_superuser({"port": postgres.port, "wanted": wanted})
+    answer = as_superuser({"port": postgres.port, "wanted": wanted}, "done", "ours")
     if "failure" in answer:
         raise Refused(" ".join(answer["failure"]))
     return Provisioned(bool(answer["ours"]), tuple(answer["done"]))
@@ -76,7 +75,7 @@ def provision_as(postgres: Postgres, administrator: Login) -> tuple[str, ...]:
         raise Refused(steps[-1].sentence)
     changed = ["ours", "theirs"] if _cured_by_an_administrator(postgres) else []
     wanted = _wanted(postgres, changed)
-    remote = _Remote(postgres, administrator, reached, deadline)
+    remote = Remote(postgres, administrator, reached, deadline)
     try:
         with ExitStack() as stack:
             connection = remote.connect_anywhere(stack)
@@ -90,7 +89,11 @@ def _wanted(postgres: Postgres, changed: Sequence[str]) -> Wanted:
     return Wanted(postgres.user, verifier(postgres.password), postgres.database, schema, changed)
 
 
-def _as_superuser(request: dict[str, object]) -> dict[str, list[str]]:
+def as_superuser(request: Mapping[str, object], *answers: str) -> dict[str, list[str]]:
+    """What `guest_superuser` answers to a request, as the superuser of this machine's server.
+
+    It has these `answers`, or `failure` alone.
+    """
     # A process of its own: changing the user of this one could not be taken back safely.
     program = "from hx_gateway_db.postgres.guest_superuser import serve; serve()"
     command = [sys.executable, "-I", "-c", program]
@@ -102,26 +105,26 @@ def _as_superuser(request: dict[str, object]) -> dict[str, list[str]]:
     except LookupError:  # there is no such user of the operating system
         return {"failure": [no_server(request["port"])]}
     except subprocess.TimeoutExpired:
-        return {"failure": [f"PostgreSQL did not make role and database within {_SECONDS} s."]}
-    return _answer(ended.output)
+        return {"failure": [f"PostgreSQL did not do what it was asked within {_SECONDS} s."]}
+    return _answer(ended.output, set(answers))
 
 
-def _answer(output: str) -> dict[str, list[str]]:
-    """What the other process says: a stranger's word, in one of the two shapes that it can have."""
+def _answer(output: str, expected: set[str]) -> dict[str, list[str]]:
+    """What the other process says: a stranger's word, in one of the two shapes that it may have."""
     try:
         answer = json.loads(output)
     except (ValueError, RecursionError):
         answer = None
     if (
         isinstance(answer, dict)
-        and set(answer) in _SHAPES
+        and set(answer) in (expected, {"failure"})
         and all(map(_are_texts, answer.values()))
     ):
         return {
             key: [said(one, most=_LONGEST_SENTENCE) for one in texts[:_MOST]]
             for key, texts in answer.items()
         }
-    return {"failure": ["making role and database came to no end: look at PostgreSQL's log."]}
+    return {"failure": ["what PostgreSQL was asked to do came to no end: look at its log."]}
 
 
 def _are_texts(value: object) -> bool:
@@ -137,8 +140,8 @@ def _cured_by_an_administrator(postgres: Postgres) -> bool:
 
 
 @dataclass(frozen=True)
-class _Remote:
-    """An administrator's connections to one server."""
+class Remote:
+    """An administrator's connections to one server, until `deadline` (time.monotonic())."""
 
     postgres: Postgres
     administrator: Login

@@ -4,24 +4,15 @@ What is there already is kept. The server is a stranger: it may be another one's
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
-import psycopg
-from psycopg import errors as sqlstates
 from psycopg import sql as quoting
 
-from hx_gateway_db.errors import Refused
-from hx_gateway_db.postgres.login import Connection, execute
-from hx_gateway_db.postgres.replies import row
-from hx_gateway_db.redaction import said
+from hx_gateway_db.postgres.login import Connection
+from hx_gateway_db.postgres.session import Session
 
-_MADE_BY = "made by hx-gateway-db"
-# The first version that keeps passwords as SCRAM-SHA-256; an older one takes that for a password.
-_SCRAM_SINCE = 100000
-# PostgreSQL 16: being a member of a role is not yet to be allowed to act as it.
-_SET_OPTION_SINCE = 160000
+MADE_BY = "made by hx-gateway-db"
 _DATABASE = "SELECT 1 FROM pg_database WHERE datname = %s"
 _OURS = f"{_DATABASE} AND shobj_description(oid, 'pg_database') = %s"
 _Connect = Callable[[str], AbstractContextManager[Connection]]
@@ -46,7 +37,7 @@ def make(connection: Connection, wanted: Wanted, connect: _Connect, place: str) 
 
     `connect` opens a session in another database.
     """
-    server = _Server(connection, place)
+    server = Session(connection, place)
     yield from _role(server, wanted)
     made = server.value(int, _DATABASE, wanted.database) is None
     if made:
@@ -55,85 +46,12 @@ def make(connection: Connection, wanted: Wanted, connect: _Connect, place: str) 
         yield f"made the database {wanted.database}, owned by {wanted.user}"
     if not made or wanted.schema != "public":
         with connect(wanted.database) as there:
-            yield from _rights(_Server(there, place), wanted)
+            yield from _rights(Session(there, place), wanted)
 
 
 def is_ours(connection: Connection, database: str, place: str) -> bool:
     """Whether we have made a database, now or in an earlier run. Raises Refused."""
-    return _Server(connection, place).value(int, _OURS, database, _MADE_BY) is not None
-
-
-class _Server:
-    """An administrator's session; what it may not do is raised as Refused."""
-
-    def __init__(self, connection: Connection, place: str) -> None:
-        self._connection = connection
-        self._place = place
-        self._administrator = connection.info.user
-
-    def value(self, kind: type[int] | type[str] | type[bool], query: str, *values: str) -> Any:
-        """The one value of the first row, None if there is none."""
-        with self._refusing("read its catalogues"):
-            found = row(self._connection, query, values, kind)
-        return None if found is None else found[0]
-
-    def set_password(self, what: str, statement: str, role: str, verifier: str) -> None:
-        """Run a statement on a role and its verifier."""
-        if self._connection.info.server_version < _SCRAM_SINCE:
-            raise Refused(
-                f"{self._place} is older than PostgreSQL 10, and can't {what} without the password"
-                " itself: as its administrator run what 'hx-gateway-db provision --print' prints."
-            )
-        self.run(what, statement, quoting.Identifier(role), quoting.Literal(verifier))
-
-    def run(self, what: str, statement: str, *names: quoting.Composable) -> None:
-        """Run a statement whose `{}` are `names`; `what` says in a clause what it is to do."""
-        composed = quoting.SQL(statement).format(*names)
-        with self._refusing(what):
-            execute(self._connection, composed)
-
-    @contextmanager
-    def acting_as(self, user: str) -> Iterator[None]:
-        """Be a member of the role `user` meanwhile, where the administrator has to be one."""
-        option = "SET" if self._connection.info.server_version >= _SET_OPTION_SINCE else "MEMBER"
-        query = "SELECT rolsuper OR pg_has_role(oid, %s, %s) FROM pg_roles WHERE rolname = %s"
-        if self.value(bool, query, user, option, self._administrator):
-            yield
-            return
-        names = (quoting.Identifier(user), quoting.Identifier(self._administrator))
-        self.run(f"act for the role {user}", "GRANT {} TO {}", *names)
-        try:
-            yield
-        finally:
-            self.run(f"leave the role {user}", "REVOKE {} FROM {}", *names)
-
-    def refusal(self, what: str) -> Refused:
-        """That the administrator lacks the right to do `what`."""
-        return Refused(
-            f"{self._place} does not let the administrator {self._administrator} {what}: answer a"
-            " PG_ADMIN_USER that is a superuser, or has CREATEROLE and CREATEDB and owns what is"
-            " there already."
-        )
-
-    @contextmanager
-    def _refusing(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlstates.InsufficientPrivilege, sqlstates.ReadOnlySqlTransaction) as error:
-            if isinstance(error, sqlstates.ReadOnlySqlTransaction):
-                cure = "answer the primary server as PG_HOST"
-                raise Refused(f"{self._place} is read-only (a replica): {cure}.") from None
-            raise self.refusal(what) from None
-        # A name that does not fit the encoding that a server has named is its fault as well.
-        except (psycopg.Error, UnicodeError) as error:
-            text, sqlstate = str(error), None
-            if isinstance(error, psycopg.Error):
-                text, sqlstate = error.diag.message_primary or text, error.sqlstate
-            detail = said(text.split("\n")[0]).replace('"', "'")
-            raise Refused(
-                f"{self._place} failed to {what} (SQLSTATE {said(sqlstate or 'none', most=5)};"
-                f' detail, as it came: "{detail}"): look at its log.'
-            ) from None
+    return Session(connection, place).value(int, _OURS, database, MADE_BY) is not None
 
 
 _ROLE = """
@@ -144,14 +62,14 @@ FROM pg_roles WHERE rolname = %s
 _EXPIRED = "SELECT rolvaliduntil < now() FROM pg_roles WHERE rolname = %s"
 
 
-def _role(server: _Server, wanted: Wanted) -> Iterator[str]:
+def _role(server: Session, wanted: Wanted) -> Iterator[str]:
     user = wanted.user
     role = quoting.Identifier(user)
-    whose = server.value(str, _ROLE, _MADE_BY, user)
+    whose = server.value(str, _ROLE, MADE_BY, user)
     if whose is None:
         what = f"make the role {user}"
         server.set_password(what, "CREATE ROLE {} LOGIN PASSWORD {}", user, wanted.verifier)
-        server.run(what, "COMMENT ON ROLE {} IS {}", role, quoting.Literal(_MADE_BY))
+        server.run(what, "COMMENT ON ROLE {} IS {}", role, quoting.Literal(MADE_BY))
         yield f"made the role {user}"
     elif whose in wanted.changed:
         what = f"set the password of the role {user}"
@@ -162,7 +80,7 @@ def _role(server: _Server, wanted: Wanted) -> Iterator[str]:
             yield f"let the password of the role {user} last, which had expired"
 
 
-def _make_database(server: _Server, wanted: Wanted) -> None:
+def _make_database(server: Session, wanted: Wanted) -> None:
     what = f"make the database {wanted.database}"
     database = quoting.Identifier(wanted.database)
     encoding = "ENCODING 'UTF8' TEMPLATE template0"
@@ -170,7 +88,7 @@ def _make_database(server: _Server, wanted: Wanted) -> None:
         encoding += " LC_COLLATE 'C' LC_CTYPE 'C'"
     owner = quoting.Identifier(wanted.user)
     server.run(what, "CREATE DATABASE {} OWNER {} " + encoding, database, owner)
-    server.run(what, "COMMENT ON DATABASE {} IS {}", database, quoting.Literal(_MADE_BY))
+    server.run(what, "COMMENT ON DATABASE {} IS {}", database, quoting.Literal(MADE_BY))
 
 
 # The server's own locale may be one of another encoding than UTF-8, which a database can't have.
@@ -189,7 +107,7 @@ SELECT 1 FROM pg_database WHERE datname = current_database() AND pg_get_userbyid
 """
 
 
-def _rights(server: _Server, wanted: Wanted) -> Iterator[str]:
+def _rights(server: Session, wanted: Wanted) -> Iterator[str]:
     user, database, schema = wanted.user, wanted.database, wanted.schema
     role, quoted = quoting.Identifier(user), quoting.Identifier(schema)
     if not server.value(bool, _MAY_CONNECT, user):

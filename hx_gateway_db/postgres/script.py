@@ -1,4 +1,7 @@
-"""What makes a role and a database, as a script for a DBA to read and run."""
+"""What makes a role and a database, and what rotates its logins, for a DBA to read and run."""
+
+import shlex
+from collections.abc import Sequence
 
 from hx_gateway_db.postgres.target import identifier, schema_of, target_of
 from hx_gateway_db.settings.templates import rendered
@@ -26,6 +29,27 @@ def sql(postgres: Postgres, server_version: int | None) -> str:
         connect=identifier(f"dbname='{conninfo}'"),
         membership=_membership(server_version),
     )
+
+
+def opening_sql(postgres: Postgres, login: str, statements: Sequence[str], *, asks: bool) -> str:
+    """The script for psql that opens a login by `statements`; with `asks` for its password."""
+    names = {"login": _names(login), "statements": statements, "asks": asks}
+    return rendered("open-login.sql.j2", **_place(postgres), **names)
+
+
+def closing_sql(postgres: Postgres, login: str, owner: str, *, owns: bool) -> str:
+    """The script for psql that closes a login of which no session is left.
+
+    `owns`: it has things that belong to `owner`.
+    """
+    names = {"login": _names(login), "owner": _names(owner), "owns": owns}
+    return rendered("close-login.sql.j2", **_place(postgres), **names)
+
+
+def _place(postgres: Postgres) -> dict[str, object]:
+    place = target_of(postgres).place
+    database = shlex.quote(postgres.database)
+    return {"place": place, "host": postgres.host, "port": postgres.port, "database": database}
 
 
 def _membership(server_version: int | None) -> str:

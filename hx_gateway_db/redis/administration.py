@@ -19,7 +19,7 @@ from hx_gateway_db.redis.conf import Secret, configurations
 from hx_gateway_db.redis.connection import Connection, connected
 from hx_gateway_db.redis.peer import for_an_administrator, for_readers, for_the_gateway
 from hx_gateway_db.redis.place import Withheld, place
-from hx_gateway_db.redis.rule import HAS_USERS, grants, parse_version, rule
+from hx_gateway_db.redis.rule import HAS_USERS, grants, parse_version, password_hash, rule
 from hx_gateway_db.redis.sentences import OWN_LOGIN, explain
 from hx_gateway_db.redis.unit import unit_of
 from hx_gateway_db.settings.values import Login, Redis
@@ -59,8 +59,10 @@ def server_here(redis: Redis) -> bool:
         return False
 
 
-def provision_local(redis: Redis, *, ours: bool) -> Provisioned:
+def provision_local(redis: Redis, *, ours: bool, present: str = "") -> Provisioned:
     """Make the user on this machine's server; make it anew if it is `ours`.
+
+    One that is in use keeps the password `present` beside the new one.
 
     A user of that name that is not ours is used as it is, if it can log in and may do enough.
     Raises Refused with the reason.
@@ -68,7 +70,7 @@ def provision_local(redis: Redis, *, ours: bool) -> Provisioned:
     with local_server(redis) as server:
         if _exists(redis, server) and not ours:
             return _reuse(redis)
-        _make(redis, server)
+        _make(redis, server, present)
     return Provisioned(True, (f"{place(redis)} has a user {redis.user} for the gateway.",))
 
 
@@ -87,7 +89,7 @@ def forget_local(redis: Redis) -> None:
     """Take a user that we made away. Raises Refused when the server can't be asked to."""
     with local_server(redis) as server:
         server.ask("ACL", "DELUSER", redis.user)
-        _save(redis, server)
+        save(redis, server)
 
 
 def provision_as(redis: Redis, administrator: Login, *, ours: bool) -> Provisioned:
@@ -96,25 +98,19 @@ def provision_as(redis: Redis, administrator: Login, *, ours: bool) -> Provision
     A user of that name that is not ours keeps its password and what it may do, and is given what
     LiteLLM needs on top. Raises Refused with the reason.
     """
-    _check_login(redis)
-    # Where there is no password to give, Redis has its default user log in by itself.
-    user = administrator.user if administrator.password else ""
-    login = replace(redis, user=user, password=administrator.password, database=0)
-    asked = _explained(login, _ADMINISTRATORS_LOGIN)
-    deadline = time.monotonic() + _SECONDS
-    with asked, connected(login, deadline, for_an_administrator(login)) as server:
+    with administered(redis, administrator) as server:
         if not _exists(redis, server) or ours:
             acl_file = _make(redis, server)
             done = f"{place(redis)} has a user {redis.user} for the gateway."
-            return Provisioned(True, (done, _kept(redis, acl_file)))
+            return Provisioned(True, (done, kept(redis, acl_file)))
         lacking = failures(inspect_redis(redis))
         if not lacking or lacking[0].name != "redis.permissions":
             return _reuse(redis)
         server.ask("ACL", "SETUSER", redis.user, *grants(_version(server)))
-        acl_file = _save(redis, server)
+        acl_file = save(redis, server)
     _reuse(redis)
     done = f"{place(redis)} lets its user {redis.user} do all that LiteLLM does."
-    return Provisioned(False, (done, _kept(redis, acl_file)))
+    return Provisioned(False, (done, kept(redis, acl_file)))
 
 
 def acl_commands(redis: Redis, server_version: str) -> str:
@@ -125,7 +121,7 @@ def acl_commands(redis: Redis, server_version: str) -> str:
     that can be guessed can be found from that, and the text says so. Raises Refused without a
     user's name.
     """
-    _check_login(redis)
+    check_login(redis)
     version = parse_version(server_version)
     if version and version < HAS_USERS:
         return f"# {place(redis)} is older than Redis 6, which LiteLLM needs: upgrade it.\n"
@@ -152,14 +148,17 @@ def acl_commands(redis: Redis, server_version: str) -> str:
 # Making a user on a server that lets us
 
 
-def _make(redis: Redis, server: Connection) -> str:
+def _make(redis: Redis, server: Connection, present: str = "") -> str:
     """Make it and see that it works, or leave nothing. Returns the server's aclfile, if any."""
     before = _exists(redis, server)
-    server.ask("ACL", "SETUSER", redis.user, "reset", *rule(redis.password, _version(server)))
+    words = rule(redis.password, _version(server))
+    # In one command, of which a client sees all or nothing: who still logs in as before can.
+    beside = [password_hash(present)] if before and present else []
+    server.ask("ACL", "SETUSER", redis.user, "reset", *words, *beside)
     try:
         for failure in failures(inspect_redis(redis)):
             raise Refused(failure.sentence)
-        return _save(redis, server)
+        return save(redis, server)
     except BaseException:
         if not before:
             with suppress(exceptions.RedisError):
@@ -199,7 +198,8 @@ def _acl_file(server: Connection) -> str:
     return said(str(answer[1])) if len(answer) > 1 else ""
 
 
-def _save(redis: Redis, server: Connection) -> str:
+def save(redis: Redis, server: Connection) -> str:
+    """Have the server keep its users. Returns its aclfile, empty if it has none. Raises Refused."""
     acl_file = _acl_file(server)
     if acl_file:
         try:
@@ -212,7 +212,8 @@ def _save(redis: Redis, server: Connection) -> str:
     return acl_file
 
 
-def _kept(redis: Redis, acl_file: str) -> str:
+def kept(redis: Redis, acl_file: str) -> str:
+    """How a user on another machine outlives a restart of its server, in a sentence."""
     if acl_file:
         return f"It is kept in the server's {acl_file}."
     return (
@@ -225,9 +226,26 @@ def _kept(redis: Redis, acl_file: str) -> str:
 
 
 @contextmanager
+def administered(redis: Redis, administrator: Login | None) -> Iterator[Connection]:
+    """An administrator's connection: with a login, or on this machine without. Raises Refused."""
+    if administrator is None:
+        with local_server(redis) as server:
+            yield server
+        return
+    check_login(redis)
+    # Where there is no password to give, Redis has its default user log in by itself.
+    user = administrator.user if administrator.password else ""
+    login = replace(redis, user=user, password=administrator.password, database=0)
+    asked = _explained(login, _ADMINISTRATORS_LOGIN)
+    deadline = time.monotonic() + _SECONDS
+    with asked, connected(login, deadline, for_an_administrator(login)) as server:
+        yield server
+
+
+@contextmanager
 def local_server(redis: Redis) -> Iterator[Connection]:
     """An administrator's connection to this machine's server. Raises Refused."""
-    _check_login(redis)
+    check_login(redis)
     if not _is_loopback(redis.host):
         raise Refused(f"{place(redis)} is not on this machine: an administrator has to log in.")
     problem: Exception | None = None
@@ -295,7 +313,8 @@ def _refusal(login: Redis, error: Exception, answers: str) -> Refused:
     return Refused(explain(login, error, answers).sentence)
 
 
-def _check_login(redis: Redis) -> None:
+def check_login(redis: Redis) -> None:
+    """See that there is a user that can be made. Raises Refused."""
     if redis.user in ("", "default") or not redis.password:
         raise Refused(
             "REDIS_USER and REDIS_PASS have to name a user to be made: answer hxgateway and a"

@@ -31,7 +31,7 @@ from hx_gateway_db.wiring.plan import (
     remembering,
 )
 from hx_gateway_db.wiring.prepared_client import prepared_client, tidy
-from hx_gateway_db.wiring.provisioning import provision, server_here
+from hx_gateway_db.wiring.provisioning import only_present_password, provision, server_here
 from hx_gateway_db.wiring.recover import undo_interrupted
 from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, remember
 
@@ -94,7 +94,7 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
             return NOTHING_TO_CHANGE
         if database_choice(given) == "local" and not online and not server_here(settings):
             return f"No PostgreSQL server runs here. {_HOW_TO_CONFIGURE}"
-        memory = Memory(host)
+        found, memory = host, Memory(host)
         made, refused = provision(settings, given, host, progress, memory.keep)
         host = memory.host
         if not online:
@@ -126,6 +126,8 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
                 raise
         finally:
             tidy(root, progress)
+            if online:
+                only_present_password(made, settings, found)
         for note in plan.notes:
             progress.say(note)
         for note in _what_remains(read_host(root), outside) if compared else ():
@@ -209,7 +211,7 @@ def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Se
     """
     wired = read_host(root)
     try:
-        settings = to_settings(given, wired.settings, _generate_password, wired.readable)
+        settings = to_settings(given, wired.settings, generate_password, wired.readable)
     except InvalidSettings as error:
         if wired.distrusted:
             raise Refused(wired.problem) from None
@@ -223,6 +225,6 @@ def desired(root: Path, given: Mapping[str, str]) -> tuple[Host, Host | None, Se
     return read_host(root, settings.base), wired if wired.wired else None, settings
 
 
-def _generate_password() -> str:
+def generate_password() -> str:
     alphabet = string.ascii_letters + string.digits
     return "".join(secrets.choice(alphabet) for _ in range(32))

@@ -59,15 +59,19 @@ class Memory:
 
         Not the unit of a Redis: its drop-in comes with the wiring.
         """
-        before = self.host.state
-        state = before or State(gateway_env=self.host.layout.gateway_env)
+        state = self.host.state or State(gateway_env=self.host.layout.gateway_env)
         after = replace(
             state,
             local_database=made.database or state.local_database,
             local_port=made.port or state.local_port,
             redis_user=made.redis_user or state.redis_user,
         )
-        if after == before or made == Made():
+        if made != Made():
+            self.write(after)
+
+    def write(self, after: State) -> None:
+        """Have the state file say this; it is on disk when this returns. Raises Refused."""
+        if after == self.host.state:
             return
         image = FileImage(dump(after).encode(), Metadata(os.geteuid(), os.getegid(), 0o600))
         change = FileChange(STATE_FILE, self.host.files[STATE_FILE], image)

@@ -12,6 +12,7 @@ from hx_gateway_db.host.config_yaml import Origin
 from hx_gateway_db.host.host import Host, free_system_group_id, tracked
 from hx_gateway_db.host.left import Left
 from hx_gateway_db.host.state import State, dump
+from hx_gateway_db.host.turn import Turn
 from hx_gateway_db.layout import (
     CONFIG_YAML,
     GATEWAY_ENV,
@@ -188,6 +189,8 @@ class _Draft:
             no_handover=not settings.handover,
             transaction_buffer=settings.transaction_buffer,
             salt_sha256=previous.salt_sha256 if previous else "",
+            postgres=previous.postgres if previous else Turn(),
+            redis=previous.redis if previous else Turn(),
             left=left.with_lines(env.offered),
         )
         gone = _emptied(changed)

@@ -1,13 +1,15 @@
 """What LiteLLM needs on the servers, made by whoever administers them: this machine's own servers
 as root can, others with an administrator's login; or the commands for an administrator."""
 
+import math
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.findings import Cure, Finding, Subject
-from hx_gateway_db.host.host import Host
+from hx_gateway_db.host.host import Host, read_host
 from hx_gateway_db.progress import Progress
 from hx_gateway_db.settings.answers import administrators, database_choice
 from hx_gateway_db.settings.catalogue import LOCAL_HOST
@@ -89,9 +91,34 @@ def restore_local_redis(host: Host) -> None:
     if host.distrusted:
         raise Refused(host.problem)
     redis = host.settings.redis if host.settings else None
-    if redis is None or not _made_before(host, redis):
+    if redis is None or not made_before(host, redis):
         raise Refused("no user of this machine's Redis was made for the gateway.")
     redis_administration.provision_local(redis, ours=True)
+
+
+def only_present_password(made: Made, settings: Settings, before: Host) -> None:
+    """After a change, take the password away that the local Redis user has besides today's."""
+    redis = settings.redis
+    if not made.redis_user or redis is None:
+        return
+    with suppress(Refused):
+        now = read_host(before.layout.root)
+        # A unit that could not be restarted uses the one of before.
+        if now.settings is None or now.settings.redis is None or (now.state and now.state.restart):
+            return
+        passwords = {redis.password, _password_before(before, redis)} - {""}
+        if now.settings.redis.password not in passwords:
+            return
+        from hx_gateway_db.redis.rotation import Administered, hash_of
+
+        for other in passwords - {now.settings.redis.password}:
+            Administered(redis).close(hash_of(replace(redis, password=other)), math.inf)
+
+
+def _password_before(host: Host, redis: Redis) -> str:
+    """The password of a user that was made before, with which the gateway may log in now."""
+    present = host.settings.redis if host.settings and made_before(host, redis) else None
+    return present.password if present and present.user == redis.user else ""
 
 
 def is_ours(redis: Redis) -> bool:
@@ -119,8 +146,10 @@ def _locally(settings: Settings, host: Host, progress: Progress, remember: Remem
     from hx_gateway_db.redis import administration as redis_administration
 
     progress.say(f"Making the Redis user {redis.user}.")
-    before = _made_before(host, redis)
-    if not redis_administration.provision_local(redis, ours=before).ours:
+    before = made_before(host, redis)
+    # The gateway goes on with today's password until it has been led to the new one.
+    present = _password_before(host, redis)
+    if not redis_administration.provision_local(redis, ours=before, present=present).ours:
         return made
     made = replace(made, redis_user=remembered(redis))
     remember(made)
@@ -136,5 +165,5 @@ def _written_elsewhere(given: Mapping[str, str], host: Host) -> bool:
     return waits and not given and host.answers.get("DATABASE") == "local"
 
 
-def _made_before(host: Host, redis: Redis) -> bool:
+def made_before(host: Host, redis: Redis) -> bool:
     return host.state is not None and host.state.redis_user == remembered(redis)

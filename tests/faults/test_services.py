@@ -37,7 +37,8 @@ STATE = "/var/lib/hx-gateway-db"
 FAILING = "/usr/local/bin/failing_service.py"
 # A change that the checks before it let through, and that restarts both units.
 CHANGE = "DISABLE_ADMIN_UI=false\n"
-# Four minutes are for LiteLLM's migrations; who only waits for a hang needs no more than this.
+# Four minutes are for LiteLLM's migrations; what hangs with the new settings is waited for no
+# longer than the last argument of this program says.
 IMPATIENT = """
 import sys
 from pathlib import Path
@@ -45,17 +46,24 @@ from hx_gateway_db.errors import HxError
 from hx_gateway_db.gateway.readiness import Patience, Readiness
 from hx_gateway_db.wiring.apply import Request, apply
 from hx_gateway_db.wiring.outside import Outside
+gateway_env, unit, seconds = sys.argv[1:]
+class Impatient(Readiness):
+    def wait_until_ready(self, restarted, progress):
+        new = "DISABLE_ADMIN_UI=false" in Path(gateway_env).read_text()
+        patience = Patience(ready=float(seconds)) if new and restarted.name == unit else Patience()
+        Readiness(patience=patience).wait_until_ready(restarted, progress)
 class News:
     def say(self, line): print(line)
     def waiting(self, what, seconds): pass
 # The checks see that what is started here is no LiteLLM.
 request = Request({"DISABLE_ADMIN_UI": "false"}, anyway=True)
 try:
-    apply(Path("/"), request, News(), Outside(readiness=Readiness(patience=Patience(ready=40))))
+    apply(Path("/"), request, News(), Outside(readiness=Impatient()))
 except HxError as error:
     print(error)
     sys.exit(error.exit_status)
 """
+HANGS = "was not ready after"
 PORTS = {LITELLM: 4000, WRAPPER: 4010}
 
 
@@ -130,11 +138,11 @@ SERVICE_FAULTS = {
     "LiteLLM exits": (LITELLM, "exits", "ended while it was starting"),
     "LiteLLM has no database": (LITELLM, "has no database", "has lost its database"),
     "LiteLLM ends late": (LITELLM, "ends late", "came up and ended"),
-    "LiteLLM hangs": (LITELLM, "hangs", "was not ready after"),
-    "LiteLLM says 500": (LITELLM, "says 500 to everything", "was not ready after"),
+    "LiteLLM hangs": (LITELLM, "hangs", HANGS),
+    "LiteLLM says 500": (LITELLM, "says 500 to everything", HANGS),
     "the wrapper exits": (WRAPPER, "exits", "ended while it was starting"),
     "the wrapper ends late": (WRAPPER, "ends late", "came up and ended"),
-    "the wrapper hangs": (WRAPPER, "hangs", "was not ready after"),
+    "the wrapper hangs": (WRAPPER, "hangs", HANGS),
 }
 
 
@@ -144,7 +152,9 @@ def test_a_service_that_fails_with_the_new_settings_gets_the_old_ones_back(
 ) -> None:
     unit, fault, reason = SERVICE_FAULTS[what]
     break_with(failing, unit, fault)
-    done = failing.run(["python3", "-Ic", IMPATIENT], check=False, timeout=400)
+    seconds = "10" if reason == HANGS else "240"
+    command = ["python3", "-Ic", IMPATIENT, GATEWAY_ENV, unit, seconds]
+    done = failing.run(command, check=False, timeout=600)
     said = without_secrets(done.stdout + done.stderr)
     assert done.returncode == 4, said
     assert reason in said

@@ -14,7 +14,7 @@ from tests.faults.tally import all_faults
 from tests.machine.image import RELEASES, build_image
 from tests.machine.machine import Machine
 
-_SHARED = {"shared_machine", "shared_dpkg", "shared_host"}
+_SHARED = {"shared_machine", "shared_dpkg", "shared_host", "shared_fleet"}
 
 
 def pytest_configure() -> None:

@@ -30,6 +30,8 @@ PACKAGES = (
     # What the package under test depends on: it is installed without a network.
     *("python3", "python3-yaml", "python3-jinja2", "python3-dotenv"),
     *("python3-psycopg", "python3-redis"),
+    # Ansible, which installs it there.
+    "python3-apt",
 )
 
 _HERE = Path(__file__).parent
@@ -69,7 +71,7 @@ def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
     one. Images from older recipes are removed unless a test run still uses them.
     """
     container.enter_private_mount_namespace()
-    cache = _cache_directory()
+    cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     if cache.stat().st_uid != os.geteuid():
         raise ImageError(f"{cache} belongs to another user: remove it, or set XDG_CACHE_HOME.")
@@ -91,7 +93,7 @@ def cached(kind: str, recipe: str, build: Callable[[Path], None]) -> Path:
     return image
 
 
-def _cache_directory() -> Path:
+def cache_directory() -> Path:
     # Not where HOME says, which sudo may have kept from somebody else.
     base = os.environ.get("XDG_CACHE_HOME") or Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache"
     return Path(base) / "hx-gateway-db" / "images"

@@ -151,6 +151,12 @@ class Machine:
         """Whether the machine is running."""
         return self._nspawn is not None and self._nspawn.poll() is None
 
+    @property
+    def leader(self) -> int:
+        """The first process of the running machine, as this machine numbers it."""
+        assert self.booted, "the machine is not running"
+        return self._leader
+
     # Commands
 
     def run(

@@ -10,6 +10,7 @@ import pytest
 from hx_gateway_db.errors import Refused
 from hx_gateway_db.host.left import Left
 from hx_gateway_db.host.state import State, dump, load
+from hx_gateway_db.host.turn import Turn
 
 POSTRM = Path(__file__).resolve().parents[3] / "debian/hx-gateway-db.postrm"
 # As 0.1.0 wrote it, with every line that it knew.
@@ -61,6 +62,17 @@ def test_the_lines_that_are_ours_as_we_wrote_them_are_known_by_a_digest() -> Non
     digest = hashlib.sha256(b"00ffPG_URL=postgresql://u:geheim@h/d").hexdigest()
     assert dump(state) == f"{FULL}line PG_URL {digest}\n"
     assert load(dump(state)) == state
+
+
+def test_whose_turn_it_is_is_remembered_whatever_a_role_is_called() -> None:
+    turn = Turn(new="hx b\u2028%41", old="hx ä", since=1764362493)
+    state = replace(STATE, postgres=turn, redis=Turn(new="#00ff"))
+    assert load(dump(state)) == state
+    assert set(dump(state).splitlines()) - set(FULL.splitlines()) == {
+        *("postgres-new hx%20b%E2%80%A8%2541", "postgres-old hx%20%C3%A4"),
+        *("postgres-since 1764362493", "redis-new #00ff"),
+    }
+    assert load(f"{FULL}postgres-since soon\n").postgres == Turn()
 
 
 def test_what_there_is_not_to_say_has_no_line_and_reads_as_its_default() -> None:

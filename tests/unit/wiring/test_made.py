@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from hx_gateway_db.errors import CheckFailed, Refused
+from hx_gateway_db.errors import CheckFailed, Refused, RolledBack
 from hx_gateway_db.findings import Finding, Level
 from hx_gateway_db.host.host import read_host
-from hx_gateway_db.layout import STATE_FILE
+from hx_gateway_db.layout import LITELLM_UNIT, STATE_FILE
 from hx_gateway_db.postgres import administration
 from hx_gateway_db.postgres.administration import Provisioned
 from hx_gateway_db.redis import administration as redis_administration
+from hx_gateway_db.redis.rotation import Administered
+from hx_gateway_db.redis.rule import password_hash
 from hx_gateway_db.settings.values import Postgres, Redis
 from hx_gateway_db.wiring.apply import Request, apply, make_on_servers
 from tests.unit.tree import snapshot
@@ -37,14 +40,23 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(f"database {postgres.database}")
         return Provisioned(ours=postgres.database != "theirs", done=())
 
-    def provision_local(redis: Redis, ours: bool) -> redis_administration.Provisioned:
-        told.append(f"redis user, {'ours' if ours else 'new'}")
+    def provision_local(
+        redis: Redis, ours: bool, present: str = ""
+    ) -> redis_administration.Provisioned:
+        beside = f" beside {present}" if present else ""
+        told.append(f"redis user, {'ours' if ours else 'new'}{beside}")
         return redis_administration.Provisioned(ours=True, done=())
 
     monkeypatch.setattr(administration, "provision", provision)
     monkeypatch.setattr(redis_administration, "provision_local", provision_local)
     kept = redis_administration.Persistence("/etc/redis/users.acl", "")
     monkeypatch.setattr(redis_administration, "persistence", lambda redis: kept)
+
+    def close(self: Administered, old: str, seconds: float) -> list[str]:
+        told.append(f"closed {old}")
+        return []
+
+    monkeypatch.setattr(Administered, "close", close)
     return told
 
 
@@ -74,14 +86,14 @@ def test_the_next_run_knows_its_own_and_ends_well(world: World, servers: list[st
         apply(world.root, Request(WITH_REDIS), world, world.outside)
     world.findings = ()
     assert "is wired" in apply(world.root, Request(WITH_REDIS), world, world.outside)
-    assert servers[1::2] == ["redis user, new", "redis user, ours"]
+    assert servers[1] == "redis user, new" and servers[3].startswith("redis user, ours")
     assert remembered(world) == {"wired yes", *MADE, "redis-user hxgateway 6379"}
 
 
 def test_what_was_made_before_the_next_thing_failed_is_remembered(
     world: World, servers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(redis: Redis, ours: bool) -> redis_administration.Provisioned:
+    def refuse(redis: Redis, ours: bool, present: str = "") -> redis_administration.Provisioned:
         raise Refused("Redis is read-only.")
 
     monkeypatch.setattr(redis_administration, "provision_local", refuse)
@@ -114,3 +126,30 @@ def test_an_apply_that_is_put_back_remembers_what_it_has_made(world: World) -> N
         apply(world.root, Request(LOCAL), world, world.outside)
     assert remembered(world) == MADE
     assert snapshot(world.root) == world.before
+
+
+TODAY = WITH_REDIS | {"REDIS_USER": "hxgateway", "REDIS_PASS": "today"}
+OTHER = TODAY | {"REDIS_PASS": "other"}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_changed_password_stands_beside_today_s_until_one_of_them_is_in_use(
+    world: World, servers: list[str], works: bool
+) -> None:
+    apply(world.root, Request(TODAY), world, world.outside)
+    servers.clear()
+    world.unproven = "" if works else "a virtual key is refused."
+    with suppress(RolledBack):
+        apply(world.root, Request(OTHER), world, world.outside)
+    unused = "today" if works else "other"
+    assert servers[1:] == ["redis user, ours beside today", f"closed {password_hash(unused)}"]
+
+
+def test_a_unit_that_still_runs_with_today_s_password_keeps_it(
+    world: World, servers: list[str]
+) -> None:
+    apply(world.root, Request(TODAY), world, world.outside)
+    world.forbidden = (LITELLM_UNIT,)
+    servers.clear()
+    apply(world.root, Request(OTHER), world, world.outside)
+    assert servers[1:] == ["redis user, ours beside today"]

@@ -1,12 +1,12 @@
 'use strict'
 // Prisma's own query engine, compiled to WebAssembly, on connections of the pg driver.
 
-const fs = require('node:fs')
 const { PrismaPg } = require('@prisma/adapter-pg')
 const { bindAdapter } = require('@prisma/driver-adapter-utils')
 const { fromDriver } = require('./errors')
 const { parseModels } = require('./datamodel')
 const { toJsonQuery } = require('./graphql_to_json')
+const { instantiate } = require('./wasm')
 
 const BINDINGS = '@prisma/client/runtime/query_engine_bg.postgresql'
 const EXTERNAL_ERROR = 'P2036'
@@ -14,9 +14,7 @@ const EXTERNAL_ERROR = 'P2036'
 class Engine {
   static async start(schema, pool, target) {
     const bindings = require(`${BINDINGS}.js`)
-    const code = fs.readFileSync(require.resolve(`${BINDINGS}.wasm`))
-    const { instance } = await WebAssembly.instantiate(code, { './query_engine_bg.js': bindings })
-    bindings.__wbg_set_wasm(instance.exports)
+    await instantiate(require.resolve(`${BINDINGS}.wasm`), './query_engine_bg.js', bindings)
 
     const engine = new Engine()
     engine.models = parseModels(schema)

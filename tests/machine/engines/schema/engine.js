@@ -1,11 +1,11 @@
 'use strict'
 // Prisma's own schema engine, compiled to WebAssembly, on connections of the pg driver.
 
-const fs = require('node:fs')
 const { PrismaPg } = require('@prisma/adapter-pg')
 const { bindMigrationAwareSqlAdapterFactory } = require('@prisma/driver-adapter-utils')
 const { connect } = require('../lib/connection')
 const { PrismaError, fromDriver } = require('../lib/errors')
+const { instantiate } = require('../lib/wasm')
 
 // The engine's random numbers: Debian 12's Node.js 18 has them in a module only.
 globalThis.crypto ??= require('node:crypto').webcrypto
@@ -57,12 +57,14 @@ function withoutLock() {
 
 async function load() {
   const bindings = await import(BINDINGS)
-  const code = fs.readFileSync(require.resolve(BINDINGS).replace(/\.js$/, '.wasm'))
-  const { instance } = await WebAssembly.instantiate(code, { './schema_engine_bg.js': bindings })
-  bindings.__wbg_set_wasm(instance.exports)
-  instance.exports.__wbindgen_start()
+  const file = require.resolve(BINDINGS).replace(/\.js$/, '.wasm')
+  const exports = await instantiate(file, './schema_engine_bg.js', bindings)
+  exports.__wbindgen_start()
   return bindings.SchemaEngine
 }
+
+// Once for all that one run of the CLI asks for.
+let loaded = null
 
 // Run `work(engine)` on the database at `url`; its errors are Prisma's.
 async function withEngine(url, work) {
@@ -71,7 +73,7 @@ async function withEngine(url, work) {
   await pool.end()
   const connections = new Connections({ ...config, max: 1 }, { schema: target.schema })
   try {
-    const SchemaEngine = await load()
+    const SchemaEngine = await (loaded ??= load())
     const adapters = bindMigrationAwareSqlAdapterFactory(connections)
     return await work(await SchemaEngine.new({ datamodels: undefined }, () => {}, adapters))
   } catch (error) {
