@@ -1,6 +1,5 @@
 """How much memory a second one of a unit takes, and how much there is."""
 
-import re
 from pathlib import Path
 from typing import Protocol
 
@@ -42,8 +41,8 @@ def _in_group(folder: Path, group: str) -> bool:
 
 
 def _number(path: Path, name: str) -> int:
-    match = re.search(rf"^{name}:\s*(\d+) kB$", _text(path), re.MULTILINE)
-    return int(match[1]) * _KIB if match else 0
+    lines = (line.split() for line in _text(path).splitlines())
+    return next((int(words[1]) * _KIB for words in lines if words[:1] == [f"{name}:"]), 0)
 
 
 def _text(path: Path) -> str:

@@ -8,7 +8,6 @@ The only caller of nft(8).
 
 import json
 import pwd
-import re
 import shutil
 import socket
 import subprocess
@@ -39,6 +38,8 @@ _AS_UNIFIED = (
     f'mount --bind {_HYBRID} /sys/fs/cgroup; exec "$@"',
     "sh",
 )
+# Verdicts by which a packet does not come through, or may not.
+_AWAY = ("drop", "reject", "queue")
 _LEGACY = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
 _PORTS = range(1, 10)  # how far from the first one's port the second one's is looked for
 _PROBE = "import socket, sys; socket.create_connection(sys.argv[1:], 3)"
@@ -156,7 +157,9 @@ def _table(exempt: Exempt) -> str:
     uid = int(exempt.user) if exempt.user.isdigit() else pwd.getpwnam(exempt.user or "root").pw_uid
     parts = exempt.group.parts[1:]
     group = f'socket cgroupv2 level {len(parts)} "{"/".join(parts)}"'
-    lead = f"meta l4proto tcp fib daddr type local redirect to :tcp dport map @{_MAP}"
+    # What begins a connection: of those that are there the kernel has not known before either.
+    begins = "tcp flags & (fin | syn | rst | ack) == syn"
+    lead = f"{begins} fib daddr type local redirect to :tcp dport map @{_MAP}"
     return f"""\
 table inet {TABLE}
 delete table inet {TABLE}
@@ -202,9 +205,8 @@ def _connects(port: int, source: str = "") -> bool:
 def _redirecting(listed: list[dict[str, Any]], ports: tuple[int, ...]) -> Iterator[str]:
     """The tables of others that translate addresses and have a rule about one of the ports."""
     tables = _with_chain(listed, "nat", ("prerouting", "output"))
-    about = re.compile(rf"\b(?:{'|'.join(map(str, ports))})\b")
     for rule in _of(listed, "rule", tables):
-        if about.search(json.dumps(rule.get("expr", ""))):
+        if any(_is_about(value, ports) for value in _values(rule.get("expr"))):
             yield _name(rule)
 
 
@@ -215,8 +217,31 @@ def _filtering(listed: list[dict[str, Any]]) -> Iterator[str]:
             yield _name(chain)
     tables = _with_chain(listed, "filter", ("input", "prerouting"))
     for rule in _of(listed, "rule", tables):
-        if re.search(r'"(?:drop|reject|queue)"', json.dumps(rule.get("expr", ""))):
+        if any(key in _AWAY for key in _values(rule.get("expr"))):
             yield _name(rule)
+
+
+def _values(expression: Any) -> Iterator[Any]:
+    """Everything in a rule's expression: keys, numbers, words, and ranges as lists."""
+    if isinstance(expression, dict):
+        for key, value in expression.items():
+            yield key
+            yield from _values(value)
+    elif isinstance(expression, list):
+        yield expression
+        for value in expression:
+            yield from _values(value)
+    else:
+        yield expression
+
+
+def _is_about(value: Any, ports: tuple[int, ...]) -> bool:
+    match value:
+        case int():
+            return value in ports
+        case [int() as low, int() as high]:
+            return any(low <= port <= high for port in ports)
+    return False
 
 
 def _chains(

@@ -132,6 +132,10 @@ def serve_slow_model(machine: Machine, seconds: int) -> None:
     machine.run(["systemd-run", "--unit=slow", "python3", "/root/slow.py", str(seconds)])
 
 
+# A port, and whether connections to it are kept; None for streams.
+Way = tuple[int, bool | None]
+
+
 @dataclass(frozen=True)
 class Tally:
     """What the clients of one way of asking have seen: `lost` are when, what and how long.
@@ -156,10 +160,12 @@ class Load:
         self._machine = machine
         machine.write(_PROGRAM, _CLIENT)
         machine.run(["rm", "-f", _STOP, _RESULT])
+        # One of a test that has failed.
+        machine.run(["systemctl", "stop", "load"], check=False)
         command = ["python3", _PROGRAM, MASTER_KEY, str(rate), *(["streams"] if streams else [])]
         machine.run(["systemd-run", "--collect", "--unit=load", *command])
 
-    def end(self) -> dict[tuple[int, bool | None], Tally]:
+    def end(self) -> dict[Way, Tally]:
         """Stop them; what each has seen, by port and whether its connection was kept."""
         self._machine.write(_STOP, "")
         self._machine.wait_until(lambda: not self._machine.is_active("load.service"), 120)

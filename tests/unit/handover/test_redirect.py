@@ -40,6 +40,13 @@ def listing(monkeypatch: pytest.MonkeyPatch, *entries: dict[str, Any]) -> None:
         ([], True, ""),
         ([chain("mine", "nat", "prerouting"), rule("mine", about(80))], True, ""),
         ([chain("mine", "nat", "prerouting"), rule("mine", about(4010))], False, "redirects one"),
+        (
+            [
+                chain("mine", "nat", "output"),
+                rule("mine", {"match": {"right": {"range": [3999, 4005]}}}),
+            ],
+            *(False, "redirects one"),
+        ),
         ([chain("mine", "nat", "postrouting"), rule("mine", about(4000))], False, ""),
         ([chain("hx_gateway_db", "nat", "output"), rule("hx_gateway_db", about(4000))], True, ""),
         ([chain("ufw", "filter", "input", "drop")], True, "might keep other machines"),
