@@ -21,7 +21,7 @@ from hx_gateway_db.systemd.loaded import PROPERTIES, Loaded, as_shown
 _RESTART_SECONDS = 150.0
 # For a unit that has for ever.
 _LONGEST_STOP = 24 * 3600.0
-_SPAN = re.compile(r"(\d+)(us|ms|s|min|h|d|w|month|y)\b")
+_SPAN = re.compile(r"(\d{1,9})(us|ms|s|min|h|d|w|month|y)\b")
 _SPANS = {
     "us": 1e-6,
     "ms": 1e-3,
