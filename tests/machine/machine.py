@@ -105,7 +105,7 @@ class Machine:
 
     # Power
 
-    def boot(self, seconds: float = 90) -> None:
+    def boot(self, seconds: float = 240) -> None:
         """Boot, and return when systemd has reached its default target.
 
         Raises CommandFailed with the console's last lines when it does not in `seconds`.
