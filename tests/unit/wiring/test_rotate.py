@@ -78,6 +78,8 @@ class AtServer:
             raise Refused(self.at.refuses)
         if self.at.script:
             raise ByHand(self.at.script)
+        if new in self.at.logins and new != known:
+            raise Refused("somebody else has opened it.")
         self.at.known.append(known)
         self.at.logins[new] = self.at.password
         self.step()
@@ -291,6 +293,7 @@ def test_what_is_remembered_of_a_login_that_is_not_in_use_any_more_does_not_coun
     made.Memory(host).write(replace(host.state, postgres=stale))
     assert place.rotate().done
     assert place.servers["postgres"].known == [""]
+    assert logins(place) == {name: {login} for name, login in NEW.items()}
 
 
 def test_an_answer_that_is_for_apply_is_no_answer_here(place: Place) -> None:
