@@ -89,7 +89,7 @@ def rotate(
     if answers:
         try:
             apply(root, Request(answers), progress, outside)
-        except HxError:
+        except (HxError, KeyboardInterrupt):
             _go_back(run, begun)
             raise
     with lock(root, "rotate"):
@@ -131,7 +131,7 @@ def _begin(run: _Run) -> tuple[tuple[str, ...], dict[str, str]]:
             for clause in one.open(new[one.server].new, known[one.server]):
                 run.progress.say(f"{_sentence(clause)}.")
             opened.append(one.server)
-    except (HxError, ByHand):
+    except (HxError, ByHand, KeyboardInterrupt):
         left = _still_open(run, found, {name: new[name] for name in opened})
         back = {name: turns[name] for name in new if name not in left}
         memory.write(_with(host.state, {**new, **back}))
@@ -232,8 +232,11 @@ def _finish(run: _Run, names: Iterable[str]) -> Rotated:
         waited = clock.monotonic() - begun
         if not waiting or waited > _PATIENCE_SECONDS:
             break
-        run.progress.waiting("the last sessions of the old login", waited)
-        clock.sleep(_LOOK_SECONDS)
+        try:
+            run.progress.waiting("the last sessions of the old login", waited)
+            clock.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:  # who has no patience
+            break
     if by_hand:
         return _by_hand(by_hand)
     if waiting:

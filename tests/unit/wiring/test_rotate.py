@@ -262,6 +262,33 @@ def test_an_old_login_in_use_stays_open_and_the_next_run_only_closes_it(place: P
     assert logins(place)["postgres"] == {"hx_gateway_b"} and not place.world.restarted
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_has_no_patience_is_told_the_same(place: Place) -> None:
+    place.servers["postgres"].held = {"hx_gateway"}
+    steps: list[None] = []
+
+    def step() -> None:
+        steps.append(None)
+        if len(steps) == 4:  # applied
+            place.world.during["waiting"] = interrupt
+
+    place.step = step  # type: ignore[method-assign]
+    rotated = place.rotate()
+    assert not rotated.done and "is still open, since a report uses it" in rotated.sentence
+    assert place.world.now < 1060 and place.works()
+
+
+def test_interrupted_in_the_change_nothing_is_left_of_it(place: Place) -> None:
+    place.world.during["prove"] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        place.rotate()
+    assert logins(place) == {name: {login} for name, login in OLD.items()}
+    assert [turn.old for turn in place.turns] == ["", ""]
+
+
 def test_a_unit_that_was_not_restarted_keeps_the_old_login_open(place: Place) -> None:
     place.world.forbidden = (LITELLM_UNIT,)
     rotated = place.rotate()
