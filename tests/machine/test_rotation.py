@@ -48,7 +48,7 @@ def step(owner, name):
         return done
     setattr(owner, name, stepped)
 
-step(made.Memory, "write")
+step(made.Memory, "remember")
 for kind in (turns.PostgresLogins, turns.RedisPasswords):
     step(kind, "open")
     step(kind, "close")

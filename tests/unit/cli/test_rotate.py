@@ -106,7 +106,7 @@ def test_status_tells_of_the_database_s_login(root: Path, run: Run, turn: Turn, 
     run("apply", answers=ANSWERS)
     host = read_host(root)
     assert host.state
-    Memory(host).write(replace(host.state, postgres=turn))
+    Memory(host).remember(replace(host.state, postgres=turn))
     assert json.loads(run("status", "--json")[1])["database login"] == shown
 
 
@@ -115,7 +115,7 @@ def test_status_tells_of_redis_s_password_without_it_or_its_hash(root: Path, run
     host = read_host(root)
     assert host.state
     here, before = password_hash("rot"), password_hash("before")
-    Memory(host).write(replace(host.state, redis=Turn(here, before, SINCE)))
+    Memory(host).remember(replace(host.state, redis=Turn(here, before, SINCE)))
     shown = json.loads(run("status", "--json")[1])["redis password"]
     assert shown == (
         "in use since 2026-11-28 20:51 UTC; the one before is still open: 'hx-gateway-db rotate"
@@ -129,7 +129,7 @@ def test_an_apply_without_a_change_stays_one_after_a_rotation(root: Path, run: R
     run("apply", answers=ANSWERS)
     host = read_host(root)
     assert host.state
-    Memory(host).write(replace(host.state, postgres=Turn("hx_gateway", "", SINCE)))
+    Memory(host).remember(replace(host.state, postgres=Turn("hx_gateway", "", SINCE)))
     before = {path: os.stat(path).st_mtime_ns for path in (root / "opt").rglob("*")}
     assert "Nothing to change" in run("apply", answers=ANSWERS)[1]
     assert {path: os.stat(path).st_mtime_ns for path in (root / "opt").rglob("*")} == before

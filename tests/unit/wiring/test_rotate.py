@@ -164,7 +164,7 @@ def place(wired: World, monkeypatch: pytest.MonkeyPatch) -> Place:
 
         monkeypatch.setattr(owner, name, stepped)
 
-    stepping(made.Memory, "write")
+    stepping(made.Memory, "remember")
     stepping(rotate, "apply")
     return place
 
@@ -317,7 +317,7 @@ def test_what_is_remembered_of_a_login_that_is_not_in_use_any_more_does_not_coun
     host = place.host
     assert host.state
     stale = Turn("theirs", "others", 7)
-    made.Memory(host).write(replace(host.state, postgres=stale))
+    made.Memory(host).remember(replace(host.state, postgres=stale))
     assert place.rotate().done
     assert place.servers["postgres"].known == [""]
     assert logins(place) == {name: {login} for name, login in NEW.items()}
