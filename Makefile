@@ -58,16 +58,18 @@ check: packages $(VENV)/ready ## The tests that take seconds and need no root
 	shellcheck $(SHELL_SCRIPTS)
 	$(PYTHON) -m pytest -q --numprocesses auto tests/unit --cov --cov-report=term:skip-covered
 
+# The long stories begin first, so that no core waits for one at the end.
+MACHINES = tests/machine tests/faults tests/package
 test: root packages ## All tests, those on booted machines last (as root)
 	$(MAKE) check
 	$(MAKE) deb
 	HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose --numprocesses 3 --dist loadgroup --durations 10 \
-	    tests/package tests/machine tests/faults
+	    $(MACHINES)
 
 faults: root packages $(VENV)/ready ## All tests on both releases with every fault there is, and count the harm (as root; hours)
 	$(MAKE) deb
 	HX_FAULTS=all HX_DEB=$(DEB) $(PYTHON) -m pytest --verbose --numprocesses 2 --dist loadgroup \
-	    tests/package tests/machine tests/faults
+	    $(MACHINES)
 
 STORY = tests/machine/test_life.py
 story: root packages $(VENV)/ready ## One story on one machine: STORY=tests/machine/test_life.py (as root)

@@ -71,7 +71,7 @@ Answered beside an administrator's login, they are the new passwords; otherwise 
 
 examples:
   $ hx-gateway-db rotate
-  $ printf 'PG_ADMIN_USER=dba\nPG_ADMIN_PASS=%s\n' "$dba" | hx-gateway-db rotate --answers -
+  $ printf 'PG_ADMIN_USER=dba\\nPG_ADMIN_PASS=%s\\n' "$dba" | hx-gateway-db rotate --answers -
 """
 _EPILOGS = {"verify": _VERIFY, "rotate": _ROTATE}
 

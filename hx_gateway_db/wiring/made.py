@@ -67,9 +67,9 @@ class Memory:
             redis_user=made.redis_user or state.redis_user,
         )
         if made != Made():
-            self.write(after)
+            self.remember(after)
 
-    def write(self, after: State) -> None:
+    def remember(self, after: State) -> None:
         """Have the state file say this; it is on disk when this returns. Raises Refused."""
         if after == self.host.state:
             return

@@ -89,7 +89,7 @@ def rotate(
     if answers:
         try:
             apply(root, Request(answers), progress, outside)
-        except HxError:
+        except (HxError, KeyboardInterrupt):
             _go_back(run, begun)
             raise
     with lock(root, "rotate"):
@@ -124,17 +124,17 @@ def _begin(run: _Run) -> tuple[tuple[str, ...], dict[str, str]]:
             with suppress(ByHand):
                 one.close(known[one.server], 0)
     # Before the servers change: a new login that nobody remembers would stay open.
-    memory.write(_with(host.state, new))
+    memory.remember(_with(host.state, new))
     opened: list[str] = []
     try:
         for one in opening:
             for clause in one.open(new[one.server].new, known[one.server]):
                 run.progress.say(f"{_sentence(clause)}.")
             opened.append(one.server)
-    except (HxError, ByHand):
+    except (HxError, ByHand, KeyboardInterrupt):
         left = _still_open(run, found, {name: new[name] for name in opened})
         back = {name: turns[name] for name in new if name not in left}
-        memory.write(_with(host.state, {**new, **back}))
+        memory.remember(_with(host.state, {**new, **back}))
         raise
     answers: dict[str, str] = {}
     for one in opening:
@@ -203,7 +203,7 @@ def _go_back(run: _Run, names: Iterable[str]) -> None:
         unused = {name: turn for name, turn in turns.items() if turn.old == found[name].present}
         still = _still_open(run, found, unused)
         back = {name: Turn(turn.old) for name, turn in unused.items() if name not in still}
-        Memory(host).write(_with(host.state, back))
+        Memory(host).remember(_with(host.state, back))
 
 
 def _finish(run: _Run, names: Iterable[str]) -> Rotated:
@@ -227,13 +227,16 @@ def _finish(run: _Run, names: Iterable[str]) -> Rotated:
             if not held[name]:
                 del waiting[name]
                 assert memory.host.state
-                memory.write(_with(memory.host.state, {name: replace(turn, old="")}))
+                memory.remember(_with(memory.host.state, {name: replace(turn, old="")}))
                 run.progress.say(f"Closed {found[name].shown(turn.old)}: nobody used it any more.")
         waited = clock.monotonic() - begun
         if not waiting or waited > _PATIENCE_SECONDS:
             break
-        run.progress.waiting("the last sessions of the old login", waited)
-        clock.sleep(_LOOK_SECONDS)
+        try:
+            run.progress.waiting("the last sessions of the old login", waited)
+            clock.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:  # who has no patience
+            break
     if by_hand:
         return _by_hand(by_hand)
     if waiting:

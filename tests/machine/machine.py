@@ -44,6 +44,8 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 _serial = itertools.count()
+# Of everything that is waited for: how long it takes on a busy host is no matter of the tests.
+_AT_LEAST_SECONDS = 120.0
 
 
 class CommandFailed(AssertionError):
@@ -103,7 +105,7 @@ class Machine:
 
     # Power
 
-    def boot(self, seconds: float = 90) -> None:
+    def boot(self, seconds: float = 240) -> None:
         """Boot, and return when systemd has reached its default target.
 
         Raises CommandFailed with the console's last lines when it does not in `seconds`.
@@ -309,7 +311,8 @@ class Machine:
     def wait_until(
         self, predicate: Callable[[], object], seconds: float, *, what: str = "the condition"
     ) -> None:
-        """Return as soon as `predicate` is true; raise CommandFailed after `seconds`."""
+        """Return as soon as `predicate` is true; raise CommandFailed after `seconds`, or 120."""
+        seconds = max(seconds, _AT_LEAST_SECONDS)
         deadline = time.monotonic() + seconds
         while not predicate():
             if time.monotonic() > deadline:

@@ -72,3 +72,5 @@ def test_the_shells_complete_commands_options_and_files(tools: Machine, deb: Pat
             folders = completions(tools, shell, line)
             assert "folder" in folders, shell
             assert "answers.txt" not in folders, shell
+        for word in ("postgres", "redis", "all"):
+            assert word in completions(tools, shell, "hx-gateway-db rotate "), shell

@@ -78,6 +78,8 @@ class AtServer:
             raise Refused(self.at.refuses)
         if self.at.script:
             raise ByHand(self.at.script)
+        if new in self.at.logins and new != known:
+            raise Refused("somebody else has opened it.")
         self.at.known.append(known)
         self.at.logins[new] = self.at.password
         self.step()
@@ -162,7 +164,7 @@ def place(wired: World, monkeypatch: pytest.MonkeyPatch) -> Place:
 
         monkeypatch.setattr(owner, name, stepped)
 
-    stepping(made.Memory, "write")
+    stepping(made.Memory, "remember")
     stepping(rotate, "apply")
     return place
 
@@ -260,6 +262,33 @@ def test_an_old_login_in_use_stays_open_and_the_next_run_only_closes_it(place: P
     assert logins(place)["postgres"] == {"hx_gateway_b"} and not place.world.restarted
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_has_no_patience_is_told_the_same(place: Place) -> None:
+    place.servers["postgres"].held = {"hx_gateway"}
+    steps: list[None] = []
+
+    def step() -> None:
+        steps.append(None)
+        if len(steps) == 4:  # applied
+            place.world.during["waiting"] = interrupt
+
+    place.step = step  # type: ignore[method-assign]
+    rotated = place.rotate()
+    assert not rotated.done and "is still open, since a report uses it" in rotated.sentence
+    assert place.world.now < 1060 and place.works()
+
+
+def test_interrupted_in_the_change_nothing_is_left_of_it(place: Place) -> None:
+    place.world.during["prove"] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        place.rotate()
+    assert logins(place) == {name: {login} for name, login in OLD.items()}
+    assert [turn.old for turn in place.turns] == ["", ""]
+
+
 def test_a_unit_that_was_not_restarted_keeps_the_old_login_open(place: Place) -> None:
     place.world.forbidden = (LITELLM_UNIT,)
     rotated = place.rotate()
@@ -288,9 +317,10 @@ def test_what_is_remembered_of_a_login_that_is_not_in_use_any_more_does_not_coun
     host = place.host
     assert host.state
     stale = Turn("theirs", "others", 7)
-    made.Memory(host).write(replace(host.state, postgres=stale))
+    made.Memory(host).remember(replace(host.state, postgres=stale))
     assert place.rotate().done
     assert place.servers["postgres"].known == [""]
+    assert logins(place) == {name: {login} for name, login in NEW.items()}
 
 
 def test_an_answer_that_is_for_apply_is_no_answer_here(place: Place) -> None:
