@@ -38,6 +38,15 @@ def test_every_answer_is_a_variable_and_every_password_stays_among_the_secrets()
     assert hidden == {f"gateway_db_{key.lower()}" for key in secrets}
 
 
+def test_what_tasks_remember_has_no_name_of_a_variable() -> None:
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    variables = {*options["main"]["options"], *options["remove"]["options"]}
+    text = "".join(path.read_text() for path in (ROLE / "tasks").rglob("*.yml"))
+    remembered = set(re.findall(r"register: (\w+)|^ +(gateway_db_\w+): ", text, re.M))
+    names = {name for found in remembered for name in found if name}
+    assert names and not names & variables
+
+
 def test_the_collection_has_the_version_of_the_package() -> None:
     described = yaml.safe_load((PROJECT / "ansible/galaxy.yml").read_text())
     changelog = (PROJECT / "debian/changelog").read_text()
