@@ -74,13 +74,13 @@ def test_an_upstream_of_nginx_is_marked_and_comes_back_as_it_was() -> None:
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module of Ansible, which the tools of the tests don't have."""
+    """What the modules of Ansible share; the tools of the tests have no Ansible."""
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     basic = sys.modules["ansible.module_utils.basic"]
     monkeypatch.setattr(basic, "AnsibleModule", object, raising=False)
-    loader = SourceFileLoader("apply", str(PROJECT / "ansible/plugins/modules/apply.py"))
-    spec = importlib.util.spec_from_loader("apply", loader)
+    loader = SourceFileLoader("command", str(PROJECT / "ansible/plugins/module_utils/command.py"))
+    spec = importlib.util.spec_from_loader("command", loader)
     assert spec is not None
     loaded = importlib.util.module_from_spec(spec)
     loader.exec_module(loaded)
