@@ -172,7 +172,7 @@ def _rotate(options: Namespace, terminal: Terminal) -> int:
     # Of the environment's, PG_PASS is the password of today.
     options.given = _read_answers(options.answers) if options.answers else {}
     asked = SERVERS if options.what == "all" else (options.what,)
-    rotated = rotate(options.root, asked, options.given, terminal)
+    rotated = rotate(options.root, asked, options.given, terminal, leave_open=options.leave_open)
     screen.write(sys.stdout, rotated.script, exact=True)
     if rotated.done:
         _report(rotated.sentence, terminal)

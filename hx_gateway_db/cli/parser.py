@@ -89,6 +89,7 @@ _FLAGS = {
         ("--print", "print the commands for the servers' administrator instead"),
         ("--local-redis", argparse.SUPPRESS),
     ),
+    "rotate": (("--leave-open", "let the old credentials in until the next run without this"),),
 }
 
 

@@ -35,6 +35,10 @@ ANSWERS = (
 # How long sessions of an old login are waited for, and how often it is looked.
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
+_LEFT_OPEN = (
+    "The gateway uses its new credentials; the old ones are let in until 'hx-gateway-db rotate'"
+    " closes them."
+)
 
 Find = Callable[[Host, Mapping[str, str], Callable[[], str]], Mapping[str, Rotation]]
 
@@ -70,11 +74,13 @@ def rotate(
     progress: Progress,
     outside: Outside = REAL,
     find: Find = rotations,
+    leave_open: bool = False,
 ) -> Rotated:
     """Give the gateway at `root` new credentials on the servers `asked` for, and close the old.
 
-    Goes on with what an earlier run has begun, if it has. `given` may have the new passwords and
-    administrators' logins. Raises UsageError, Refused, and as `apply`.
+    `leave_open`: not yet, since other gateways have them. Goes on with what an earlier run has
+    begun, if it has. `given` may have the new passwords and administrators' logins. Raises
+    UsageError, Refused, and as `apply`.
     """
     for key in given:
         if key not in ANSWERS:
@@ -92,6 +98,8 @@ def rotate(
         except (HxError, KeyboardInterrupt):
             _go_back(run, begun)
             raise
+    if leave_open:
+        return Rotated(_LEFT_OPEN, done=False)
     with lock(root, "rotate"):
         return _finish(run, begun)
 

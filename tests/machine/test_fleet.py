@@ -28,6 +28,7 @@ pytestmark = pytest.mark.sample_release("bookworm")
 
 BALANCER = Path(__file__).parent / "fleet/balancer"
 PG_PASS, REDIS_PASS = "Geheim p@ss:w/rd%'\"", "auch-geheim-4711"
+DBA_PASS = "dba-geheim"
 SECRETS = {"FLEET_PG_PASS": PG_PASS, "FLEET_REDIS_PASS": REDIS_PASS}
 UNCHANGED = {"gw1": (0, 0, 0), "gw2": (0, 0, 0)}
 
@@ -212,6 +213,28 @@ def test_verify_looks_at_each_and_names_what_fails(fleet: Fleet) -> None:
     assert played.hosts["gw1"][2] == 0 and played.hosts["gw2"][2] == 1
     assert "hx-gateway-ml" in played.said
     fleet.gateways["gw2"].run(["systemctl", "start", "hx-gateway-ml"])
+
+
+def test_credentials_rotate_over_all_and_the_old_ones_are_closed(fleet: Fleet) -> None:
+    fleet.first.psql(f"CREATE ROLE dba LOGIN SUPERUSER PASSWORD '{DBA_PASS}'")
+    key = assert_a_virtual_key_works(fleet.first)
+    before = {database_url(machine) for machine in fleet.gateways.values()}
+    admin = ("-e", "gateway_db_pg_admin_user=dba", "-e", f"gateway_db_pg_admin_pass={DBA_PASS}")
+    played = fleet.play("rotate", *admin)
+    assert played.status == 0, played.said
+    after = {database_url(machine) for machine in fleet.gateways.values()}
+    assert len(before) == len(after) == 1 and before != after
+    may_log_in = "SELECT rolcanlogin FROM pg_roles WHERE rolname = "
+    assert fleet.first.psql(f"{may_log_in}'hx_gateway'") == "f"
+    assert fleet.first.psql(f"{may_log_in}'hx_gateway_b'") == "t"
+    for machine in fleet.gateways.values():
+        assert chat(machine, key).status == 200
+
+
+def database_url(machine: Machine) -> str:
+    lines = machine.read(GATEWAY_ENV).splitlines()
+    (line,) = (line for line in lines if line.startswith("DATABASE_URL="))
+    return line
 
 
 def test_a_removal_leaves_gateways_without_a_database(fleet: Fleet) -> None:

@@ -38,6 +38,15 @@ def test_every_answer_is_a_variable_and_every_password_stays_among_the_secrets()
     assert hidden == {f"gateway_db_{key.lower()}" for key in secrets}
 
 
+def test_what_tasks_remember_has_no_name_of_a_variable() -> None:
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    variables = {*options["main"]["options"], *options["remove"]["options"]}
+    text = "".join(path.read_text() for path in (ROLE / "tasks").rglob("*.yml"))
+    remembered = set(re.findall(r"register: (\w+)|^ +(gateway_db_\w+): ", text, re.M))
+    names = {name for found in remembered for name in found if name}
+    assert names and not names & variables
+
+
 def test_the_collection_has_the_version_of_the_package() -> None:
     described = yaml.safe_load((PROJECT / "ansible/galaxy.yml").read_text())
     changelog = (PROJECT / "debian/changelog").read_text()
@@ -65,13 +74,13 @@ def test_an_upstream_of_nginx_is_marked_and_comes_back_as_it_was() -> None:
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module of Ansible, which the tools of the tests don't have."""
+    """What the modules of Ansible share; the tools of the tests have no Ansible."""
     for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     basic = sys.modules["ansible.module_utils.basic"]
     monkeypatch.setattr(basic, "AnsibleModule", object, raising=False)
-    loader = SourceFileLoader("apply", str(PROJECT / "ansible/plugins/modules/apply.py"))
-    spec = importlib.util.spec_from_loader("apply", loader)
+    loader = SourceFileLoader("command", str(PROJECT / "ansible/plugins/module_utils/command.py"))
+    spec = importlib.util.spec_from_loader("command", loader)
     assert spec is not None
     loaded = importlib.util.module_from_spec(spec)
     loader.exec_module(loaded)

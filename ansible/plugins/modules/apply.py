@@ -6,7 +6,8 @@ is on; no argument, file or log has them.
 """
 
 import json
-from typing import Any
+
+from ansible_collections.hx.gateway_db.plugins.module_utils.command import ARGUMENTS, Command
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -70,63 +71,27 @@ rc:
   returned: failure
 """
 
-COMMAND = "hx-gateway-db"
 NOTHING = "Nothing to change"
-
-
-def lines(answers: dict[str, Any]) -> str:
-    """An answers file. Quotes around a value are a part of it when they stand twice.
-
-    Raises ValueError with the name of an answer that no line can hold.
-    """
-    found = []
-    for key, value in answers.items():
-        text = "" if value is None else str(value)
-        if "\n" in text or "\0" in text:
-            raise ValueError(key)
-        if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-            text = f"{text[0]}{text}{text[0]}"
-        if text:
-            found.append(f"{key}={text}\n")
-    return "".join(found)
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "answers": {"type": "dict", "default": {}},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "prepare_prisma": {"type": "bool", "default": False},
-        },
+        argument_spec={**ARGUMENTS, "prepare_prisma": {"type": "bool", "default": False}},
         supports_check_mode=True,
     )
-    path = module.get_bin_path(COMMAND, opt_dirs=["/usr/sbin"])
-    if path is None and module.check_mode:
-        said = f"{COMMAND} is not installed yet: what it would change is known when it is."
+    command = Command(module)
+    if command.missing:
+        said = "hx-gateway-db is not installed yet: what it would change is known when it is."
         module.exit_json(changed=True, files=[], restart=[], msg=said)
-    if path is None:
-        module.fail_json(msg=f"{COMMAND} is not installed.")
-    try:
-        answers = lines({**module.params["answers"], **module.params["secrets"]})
-    except ValueError as error:
-        module.fail_json(msg=f"{error} has a line end in it, which no answer can have.")
-
-    def run(*arguments: str) -> str:
-        command = [path, *arguments, "--answers", "-"]
-        status, said, why = module.run_command(command, data=answers, binary_data=True)
-        if status:
-            module.fail_json(msg=why.strip() or said.strip(), rc=status)
-        return str(said)
-
-    plan = json.loads(run("plan", "--json"))
+    plan = json.loads(command.run("plan", "--json")[1])
     result = {"files": plan["files"], "restart": plan["restart"], "msg": "\n".join(plan["notes"])}
     if plan["diff"]:
         result["diff"] = {"prepared": plan["diff"]}
     result["changed"] = bool(plan["files"] or plan["restart"])
     if not module.check_mode:
         flags = ["--prepare-prisma"] if module.params["prepare_prisma"] else []
-        said = run("apply", *flags)
-        result["msg"] = said.strip()
+        said = command.run("apply", *flags)[1]
+        result["msg"] = said
         result["changed"] = result["changed"] or NOTHING not in said
     module.exit_json(**result)
 

@@ -31,6 +31,7 @@ from tests.machine.machine import LITELLM_URL, MASTER_KEY, CommandFailed, Machin
 
 _GATEWAYS = ("gw1", "gw2", "gw3")
 _SECRETS = {"FLEET_PG_PASS": "geheim-4711", "FLEET_REDIS_PASS": "auch-geheim-4711"}
+_DBA_PASS = "dba-geheim"
 _ROWS = 'SELECT count(*), count(DISTINCT request_id) FROM "LiteLLM_SpendLogs" WHERE api_key = '
 _ROW_SECONDS = 90
 _TOOK = {
@@ -136,6 +137,10 @@ def _tell(fleet: Fleet, deb: Path, folder: Path) -> int:
         with step.shown("upgrade of the package"):
             newer = raised_version(deb, folder, "99.0")
             fleet.must("deploy", "-e", f"gateway_db_deb={newer}")
+        with step.shown("a rotation of the credentials"):
+            fleet.servers.psql(f"CREATE ROLE dba LOGIN SUPERUSER PASSWORD '{_DBA_PASS}'")
+            admin = ("gateway_db_pg_admin_user=dba", f"gateway_db_pg_admin_pass={_DBA_PASS}")
+            fleet.must("rotate", "-e", admin[0], "-e", admin[1])
         with step.shown("removal of one gateway"):
             fleet.must("remove", "--limit", "gw3")
         assert balancer.up(fleet.balancer) == ["gw1", "gw2"]
@@ -143,7 +148,7 @@ def _tell(fleet: Fleet, deb: Path, folder: Path) -> int:
     lost = _lost_rows(fleet, key)
     failed = fleet.requests - fleet.answered
     print(f"answered {fleet.answered}, rows missing or twice: {lost}; failures: {fleet.failures}")
-    print(f"fleet: {fleet.requests} requests, {failed} failed, 0 rotations, 3 gateways")
+    print(f"fleet: {fleet.requests} requests, {failed} failed, 1 rotations, 3 gateways")
     return 1 if failed or lost else 0
 
 

@@ -126,9 +126,13 @@ class Place:
     ) -> dict[str, Rotation]:
         return {name: AtServer(host, at, self.step) for name, at in self.servers.items()}
 
-    def rotate(self, asked: Iterable[str] = SERVERS, **given: str) -> Rotated:
+    def rotate(
+        self, asked: Iterable[str] = SERVERS, *, leave_open: bool = False, **given: str
+    ) -> Rotated:
         world = self.world
-        return rotate.rotate(world.root, [*asked], given, world, world.outside, self.find)
+        return rotate.rotate(
+            world.root, [*asked], given, world, world.outside, self.find, leave_open
+        )
 
     @property
     def host(self) -> Host:
@@ -183,6 +187,16 @@ def test_the_gateway_has_new_logins_and_the_old_are_closed(place: Place) -> None
     assert (postgres.new, postgres.old, redis.new, redis.old) == ("hx_gateway_b", "", "made 1", "")
     assert postgres.since == redis.since > 0
     assert place.world.restarted == ["litellm", "wrapper"]
+
+
+def test_the_old_logins_are_left_open_for_others_as_long_as_is_asked(place: Place) -> None:
+    for _ in range(2):
+        assert not place.rotate(leave_open=True).done
+        assert place.works()
+        assert [len(found) for found in logins(place).values()] == [2, 2]
+    assert place.world.restarted == ["litellm", "wrapper"]
+    assert place.rotate().done
+    assert logins(place) == {name: {login} for name, login in NEW.items()}
 
 
 # Remembered, each server opened, applied, each server closed and remembered.
