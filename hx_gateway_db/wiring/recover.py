@@ -17,6 +17,7 @@ from hx_gateway_db.wiring.interruption import held_back
 from hx_gateway_db.wiring.outside import REAL, Outside
 from hx_gateway_db.wiring.plan import affected_units, in_order
 from hx_gateway_db.wiring.prepared_client import tidy
+from hx_gateway_db.wiring.provisioning import local_login_as_wired
 from hx_gateway_db.wiring.take_back import take_back
 
 
@@ -64,6 +65,8 @@ def undo_interrupted(root: Path, progress: Progress, outside: Outside) -> Recove
             if second:
                 beside.adopt(second)
             if left is None:
+                if outside.live(root):
+                    local_login_as_wired(read_host(root, lenient=True))
                 return Recovery(files=False)
             progress.say("An earlier run was interrupted: putting its files back.")
             undone = left.transaction.undo(take_back)
@@ -71,6 +74,7 @@ def undo_interrupted(root: Path, progress: Progress, outside: Outside) -> Recove
                 progress.say(sentence)
             recovery = Recovery()
             if outside.live(root):
+                local_login_as_wired(read_host(root, lenient=True))
                 # Also a run that had not begun to restart can have reached units: by a reboot.
                 changes = undone.put_back if left.served is None else left.transaction.files
                 names = affected_units(changes)

@@ -155,7 +155,7 @@ def test_killed_on_the_way_it_goes_on_serving_and_recovers(
         "hx-litellm-gateway": "nft list map inet hx_gateway_db second 2>/dev/null"
         " | grep -q '4000 : 4001' && ! systemctl is-active --quiet hx-gateway-ml",
     }[moment]
-    shared_machine.write("/root/answers", "DISABLE_ADMIN_UI=false\n")
+    shared_machine.write("/root/answers", "DATABASE=local\nPG_PASS=a third geheim\n")
     done = shared_machine.run(
         ["sh", "-c", KILL, "sh", seen, "hx-gateway-db apply --answers /root/answers"], check=False
     )
@@ -165,6 +165,8 @@ def test_killed_on_the_way_it_goes_on_serving_and_recovers(
     assert lost(tallies, time.monotonic() - began) == {}, recovered.stdout + recovered.stderr
     assert shared_machine.read(GATEWAY_ENV) == before
     assert all(shared_machine.is_active(unit) for unit in UNITS)
+    # The role had the new password already.
+    assert_a_virtual_key_works(shared_machine)
     assert_nothing_is_left(shared_machine)
 
 

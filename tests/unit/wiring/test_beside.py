@@ -10,7 +10,9 @@ import pytest
 from hx_gateway_db.errors import NotRolledBack, Refused, RolledBack
 from hx_gateway_db.host.host import read_host
 from hx_gateway_db.layout import LITELLM_UNIT, SECOND_UNITS, STATE_FOLDER, WRAPPER_UNIT
+from hx_gateway_db.postgres import administration
 from hx_gateway_db.settings.answers import parse_answers
+from hx_gateway_db.settings.values import Postgres
 from hx_gateway_db.systemd.units import ServiceFailed
 from hx_gateway_db.transaction.transaction import Transaction
 from hx_gateway_db.wiring.apply import Request, apply
@@ -109,6 +111,25 @@ def test_a_change_that_does_not_work_there_is_refused_and_nothing_is_touched(
     assert world.restarted == []
     assert snapshot(world.root) == before
     assert_nothing_is_left(world)
+
+
+def test_a_role_that_was_given_the_new_password_has_the_old_one_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+
+    def provision(postgres: Postgres) -> administration.Provisioned:
+        given.append(postgres.password)
+        return administration.Provisioned(ours=True, done=())
+
+    monkeypatch.setattr(administration, "provision", provision)
+    local = {"DATABASE": "local"}
+    apply(world.root, Request(local), world, world.outside)
+    (first,) = given
+    world.unproven = "LiteLLM runs without a database."
+    with pytest.raises(Refused, match="does not work on a second LiteLLM"):
+        apply(world.root, Request({**local, "PG_PASS": "another"}), world, world.outside)
+    assert given == [first, "another", first]
 
 
 def test_one_that_can_not_be_proven_there_is_refused_as_well(world: World) -> None:
