@@ -32,6 +32,16 @@ WATCH_UNIT = "hx-gateway-db-watch.service"
 WATCH_FOLDER = PurePosixPath("/run/hx-gateway-db")
 LAST_LOOK = WATCH_FOLDER / "last.json"
 METRICS = PurePosixPath("/var/lib/prometheus/node-exporter/hx-gateway-db.prom")
+# A second gateway for the time of a change: its units, the environment that systemd reads for them,
+# its configuration beside the first one's, and its journal below the state folder. Not hx-*: a
+# site's drop-ins could be meant for all of those.
+SECOND_UNITS = {
+    LITELLM_UNIT: "hxgatewaydb-litellm.service",
+    WRAPPER_UNIT: "hxgatewaydb-wrapper.service",
+}
+SECOND_ENV = PurePosixPath("/run/hx-gateway-db-second/gateway.env")
+SECOND_CONFIG = "hx-gateway-db-second.yaml"
+SECOND_JOURNAL = "second"
 # Where systemd runs the machine (sd_booted(3)).
 SYSTEMD_RUNS = Path("/run/systemd/system")
 

@@ -12,6 +12,7 @@ from hx_gateway_db.checks.differences import compare
 from hx_gateway_db.checks.spend import GATHERING_SECONDS, NAME, Request, SpendRows
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, proof, sentences
+from hx_gateway_db.gateway.answerer import LITELLM
 from hx_gateway_db.gateway.http import Entry, HeldByAnother, NotAnswering, ProofFailed, VirtualKey
 from hx_gateway_db.host.config_yaml import CACHE, FLAGS, RATE_LIMIT
 from hx_gateway_db.host.included import last_with, parts
@@ -67,7 +68,7 @@ def virtual_key(chain: Chain, stack: ExitStack) -> tuple[Finding, VirtualKey | N
         return proof.no_master_key(), None
     try:
         made = stack.enter_context(http.virtual_key(chain.master))
-        count = len(http.models(LITELLM_PORT, made.key))
+        count = len(http.models(LITELLM, made.key))
     except ProofFailed as error:
         return replace(error.finding, name=sentences.KEY), None
     where = f"port {LITELLM_PORT}"
@@ -93,7 +94,7 @@ def wrapper(chain: Chain, key: str) -> tuple[Finding, Entry | None]:
 def models(entry: Entry) -> tuple[Finding, list[str] | None]:
     """The models that a client sees."""
     try:
-        found = http.models(entry.port, entry.key)
+        found = http.models(entry.service, entry.key)
     except ProofFailed as error:
         return error.finding, None
     where = f"port {entry.port}"
@@ -156,7 +157,7 @@ def admin_ui(chain: Chain) -> Finding:
     """What is to be had of LiteLLM's admin console, whatever was asked for."""
     where = f"port {LITELLM_PORT}"
     try:
-        status = http.status(LITELLM_PORT, "/ui/")
+        status = http.status(LITELLM, "/ui/")
     except HeldByAnother as error:
         return http.unanswered(UI, LITELLM_PORT, error)
     except NotAnswering as error:

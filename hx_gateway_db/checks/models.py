@@ -98,7 +98,7 @@ def _ask(
     name: str, model: str, entry: Entry, body: object, path: str = "/v1/chat/completions"
 ) -> Answer | Finding:
     try:
-        answer = http.call(entry.port, "POST", path, entry.key, body, _MODEL_SECONDS)
+        answer = http.call(entry.service, "POST", path, entry.key, body, _MODEL_SECONDS)
     except HeldByAnother as error:
         return http.unanswered(name, entry.port, error)
     except NotAnswering as error:

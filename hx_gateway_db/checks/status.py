@@ -10,7 +10,7 @@ from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.host.pending import pending
 from hx_gateway_db.host.turn import Turn
-from hx_gateway_db.layout import LITELLM_UNIT, UNITS, WATCH_TIMER
+from hx_gateway_db.layout import LITELLM_UNIT, SECOND_UNITS, UNITS, WATCH_TIMER
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings.litellm import (
     FRESH_READINESS,
@@ -62,6 +62,9 @@ def status(host: Host) -> Iterator[Fact]:
         return
     for name in UNITS:
         yield Fact(name, _unit(name, host))
+    second = [name for name in SECOND_UNITS.values() if units.unit(name).running]
+    if second:
+        yield Fact("second gateway", f"{' and '.join(second)}, for a change that is under way")
     if units.unit(LITELLM_UNIT).running:
         from hx_gateway_db.gateway import http
 

@@ -17,6 +17,7 @@ from hx_gateway_db.checks.spend import Request, SpendRows
 from hx_gateway_db.checks.units import check_service
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import sentences
+from hx_gateway_db.gateway.answerer import LITELLM
 from hx_gateway_db.gateway.http import Answer, Entry, NotAnswering, VirtualKey
 from hx_gateway_db.gateway.proof import readiness
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
@@ -170,7 +171,7 @@ def _with_a_key(
         yield row
     else:
         yield _skipped(sentences.WRAPPER, f"it does not answer: port {LITELLM_PORT} is asked")
-    entry = entry or Entry(LITELLM_PORT, made.key)
+    entry = entry or Entry(LITELLM, made.key)
     row, names = _row_and(partial(links.models, entry))
     yield row
     reply = ""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import WRAPPER
 from hx_gateway_db.gateway.dependencies import PATH, Dependency, dependencies
 from hx_gateway_db.gateway.http import Answer, HeldByAnother, NotAnswering
 from hx_gateway_db.layout import WRAPPER_PORT, WRAPPER_UNIT
@@ -25,7 +26,7 @@ _LONGEST_NAME, _LONGEST_WORDS = 40, 120
 def ask() -> Answer | NotAnswering:
     """What the wrapper answers. No key is sent."""
     try:
-        return http.call(WRAPPER_PORT, "GET", PATH)
+        return http.call(WRAPPER, "GET", PATH)
     except NotAnswering as error:
         return error
 

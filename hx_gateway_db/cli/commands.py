@@ -200,6 +200,7 @@ def _plan(options: Namespace, terminal: Terminal) -> int:
     from hx_gateway_db.wiring.apply import desired
     from hx_gateway_db.wiring.outside import REAL
     from hx_gateway_db.wiring.plan import plan_apply
+    from hx_gateway_db.wiring.second_pair import foreseen
     from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE
 
     if options.lines and options.json:
@@ -213,7 +214,8 @@ def _plan(options: Namespace, terminal: Terminal) -> int:
         screen.write(sys.stdout, template_lines(settings, host.layout, litellm), exact=True)
         return 0
     plan = plan_apply(settings, host, moved_from, litellm, whole=not given)
-    notes = [*plan.notes, *filter(None, (salt.note(host, given),))]
+    second = foreseen(host, plan, settings, REAL)
+    notes = [*plan.notes, *filter(None, (salt.note(host, given), second))]
     if options.json:
         files = [str(change.path) for change in plan.changes.files]
         report = {"files": files, "restart": plan.restart, "notes": notes, "diff": plan.diff()}

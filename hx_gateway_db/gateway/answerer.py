@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hx_gateway_db.findings import Finding, Subject
-from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
 from hx_gateway_db.redaction import said
 from hx_gateway_db.systemd import listeners, units
 from hx_gateway_db.systemd.listeners import Listener
@@ -31,6 +31,19 @@ _PAUSE_SECONDS = 0.005
 _groups: dict[str, str] = {}
 # On each port, the process of the unit that has answered last, to be looked at first.
 _last: dict[int, int] = {}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A unit and the port that it answers on; asked from the address `source`, if there is one."""
+
+    unit: str
+    port: int
+    source: str = ""
+
+
+LITELLM = Service(LITELLM_UNIT, LITELLM_PORT)
+WRAPPER = Service(WRAPPER_UNIT, WRAPPER_PORT)
 
 
 @dataclass(frozen=True)
@@ -76,34 +89,34 @@ def unit_of(port: int) -> str:
     return LITELLM_UNIT if port == LITELLM_PORT else WRAPPER_UNIT
 
 
-def see(connection: socket.socket, port: int, deadline: float) -> None:
-    """See that a connection to `port` was accepted by its unit; until then, nothing is sent.
+def see(connection: socket.socket, service: Service, deadline: float) -> None:
+    """See that a connection to a service was accepted by its unit; until then, nothing is sent.
 
     Raises NotTheUnit, TimeoutError when nobody accepts it before `deadline` (time.monotonic()),
     another OSError when it was accepted and closed, and ServiceFailed when systemd can't tell.
     """
-    by, looks = _other_end(connection, port, deadline), 1
+    by, looks = _other_end(connection, service.port, deadline), 1
     while by and not by.pid and looks < _LOOKS and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
-        by, looks = _other_end(connection, port, deadline), looks + 1
+        by, looks = _other_end(connection, service.port, deadline), looks + 1
     if by is None:
         raise ConnectionResetError
     if not by.pid and time.monotonic() >= deadline:
         raise TimeoutError
-    _require(by, port)
+    _require(by, service)
 
 
-def see_again(connection: socket.socket, port: int) -> None:
+def see_again(connection: socket.socket, service: Service) -> None:
     """See, once there is an answer, that the unit still is at the other end, or on the port.
 
     Raises NotTheUnit and ServiceFailed.
     """
     by = None
     with suppress(OSError):  # it is closed on both sides
-        by = _other_end(connection, port, 0.0)
+        by = _other_end(connection, service.port, 0.0)
     if by and by.pid:
-        _require(by, port)
-    elif stranger := on_port(port):
+        _require(by, service)
+    elif stranger := _on_port(service):
         raise NotTheUnit(stranger)
 
 
@@ -113,9 +126,14 @@ def on_port(port: int) -> Stranger | None:
     Whoever else listens on other addresses than the one that we ask is let be, unless nobody
     listens there: then the unit could not either. Raises ServiceFailed.
     """
+    return _on_port(Service(unit_of(port), port))
+
+
+def _on_port(service: Service) -> Stranger | None:
+    port = service.port
     listening = listeners.on_port(port, address=HOST) or listeners.on_port(port)
     for anew in (False, True):
-        found = intruder(listening, _group(unit_of(port), anew))
+        found = intruder(listening, _group(service.unit, anew))
         if found is None:
             return None
     return known(found) if found else None
@@ -173,10 +191,10 @@ def _other_end(connection: socket.socket, port: int, deadline: float) -> Listene
     return listeners.other_end(connection, deadline, first=_last.get(port, 0))
 
 
-def _require(by: Listener, port: int) -> None:
+def _require(by: Listener, service: Service) -> None:
     for anew in (False, True):
-        if by.within(_group(unit_of(port), anew)):
-            _last[port] = by.pid
+        if by.within(_group(service.unit, anew)):
+            _last[service.port] = by.pid
             return
     raise NotTheUnit(known(by))
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from hx_gateway_db.findings import Finding, Level, Subject
 from hx_gateway_db.gateway import http, sentences
+from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.http import NotAnswering, ProofFailed
 from hx_gateway_db.host.config_yaml import master_key
-from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT, WRAPPER_PORT, WRAPPER_UNIT
+from hx_gateway_db.layout import LITELLM_PORT
 from hx_gateway_db.postgres import check
 from hx_gateway_db.postgres.check import NotUsable
 from hx_gateway_db.settings.values import Postgres, Settings, address, redis_use
@@ -15,43 +16,49 @@ from hx_gateway_db.systemd import units
 from hx_gateway_db.yaml_edit.edit import YamlRefusal
 
 
-def prove(settings: Settings, config: bytes) -> list[str]:
+def prove(
+    settings: Settings,
+    config: bytes,
+    litellm: Service = LITELLM,
+    wrapper: Service | None = WRAPPER,
+) -> list[str]:
     """See that LiteLLM's tables are there, its cache answers, and a short-lived virtual key works.
 
-    `config` is LiteLLM's config.yaml. Returns what was proven, and what could not be and why.
-    Raises ProofFailed when the gateway answers as one without its database.
+    `config` is LiteLLM's config.yaml; a `wrapper` that is None is not asked. Returns what was
+    proven, and what could not be and why. Raises ProofFailed when the gateway answers as one
+    without its database.
     """
-    environment = units.environment(units.unit(LITELLM_UNIT))
-    for finding in (readiness(environment), tables(settings.postgres)):
+    environment = units.environment(units.unit(litellm.unit))
+    for finding in (readiness(environment, litellm), tables(settings.postgres)):
         if finding.level is Level.FAILED:
             raise ProofFailed(finding)
     master = find_master_key(config, environment)
     if master is None:
         return [
             "LiteLLM is connected and has its tables. The check with a virtual key was skipped:"
-            f" {no_master_key().sentence}"
+            f" {no_master_key(litellm).sentence}"
         ]
     if settings.redis and redis_use(settings).any:
-        http.check_cache(master, settings.redis)
-    wrapper = units.unit(WRAPPER_UNIT)
-    with http.virtual_key(master) as made:
-        http.models(LITELLM_PORT, made.key)
-        if not wrapper.running:
-            return [
-                "A virtual key works: the gateway has its database.",
-                f"{WRAPPER_UNIT} is not running: the check through it was skipped.",
-            ]
-        entry = http.wrapper_entry(made.key, units.environment(wrapper))
-        http.models(WRAPPER_PORT, entry.key)
-    return ["A virtual key works: the gateway has its database."]
+        http.check_cache(master, settings.redis, litellm)
+    proven = ["A virtual key works: the gateway has its database."]
+    with http.virtual_key(master, litellm) as made:
+        http.models(litellm, made.key)
+        if wrapper is None:
+            return proven
+        unit = units.unit(wrapper.unit)
+        if not unit.running:
+            return [*proven, f"{wrapper.unit} is not running: the check through it was skipped."]
+        entry = http.wrapper_entry(made.key, units.environment(unit), wrapper)
+        http.models(wrapper, entry.key)
+    return proven
 
 
-def readiness(environment: Mapping[str, str]) -> Finding:
+def readiness(environment: Mapping[str, str], litellm: Service = LITELLM) -> Finding:
     """What LiteLLM says of its database. `environment` is that of its running process."""
     try:
-        answer = http.readiness()
+        answer = http.readiness(litellm)
     except NotAnswering as error:
-        return http.unanswered(sentences.READINESS, LITELLM_PORT, error)
+        return http.unanswered(sentences.READINESS, litellm.port, error)
     state = http.state_in(answer)
     if answer.status != 200 or state != http.CONNECTED:
         return sentences.not_ready(answer.status, state, "DATABASE_URL" in environment)
@@ -83,9 +90,9 @@ def find_master_key(config: bytes, environment: Mapping[str, str]) -> str | None
         return None
 
 
-def no_master_key() -> Finding:
+def no_master_key(litellm: Service = LITELLM) -> Finding:
     """Why no master key was found, as far as LiteLLM itself can tell."""
-    if http.open_to_all():
+    if http.open_to_all(litellm):
         return Subject(sentences.KEY, f"port {LITELLM_PORT}").failed(
             "LiteLLM has no master key",
             "it lets in whoever reaches it, and no virtual key means anything",

@@ -4,12 +4,12 @@ systemd calls LiteLLM's unit active the moment it is forked, so only the service
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.http import HeldByAnother, NotAnswering
 from hx_gateway_db.layout import LITELLM_UNIT, WRAPPER_UNIT
 from hx_gateway_db.progress import Progress
@@ -20,6 +20,17 @@ from hx_gateway_db.systemd.units import ServiceFailed, Unit, Units
 # a process.
 _ASK_SECONDS = 0.03
 _LOOK_SECONDS = 0.2
+
+
+class Health(Protocol):
+    """The function `http.health`."""
+
+    def __call__(self, unit: str, /, litellm: Service = LITELLM, wrapper: Service = WRAPPER) -> int:
+        """See there."""
+
+
+class PortTaken(ServiceFailed):
+    """Somebody else is on the unit's port."""
 
 
 class Clock(Protocol):
@@ -49,7 +60,7 @@ class Readiness:
     """Asks the services of units, and waits for them. `health` is `http.health`."""
 
     units: Units = units
-    health: Callable[[str], int] = http.health
+    health: Health = http.health
     clock: Clock = time
     patience: Patience = field(default_factory=Patience)
 
@@ -100,7 +111,7 @@ class Readiness:
         try:
             return self.health(name) == 200
         except HeldByAnother as error:
-            raise ServiceFailed(error.finding.sentence, name) from None
+            raise PortTaken(error.finding.sentence, name) from None
         except NotAnswering:
             pass
         return False

@@ -9,6 +9,7 @@ import secrets
 
 from hx_gateway_db.findings import Finding, Subject
 from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import LITELLM
 from hx_gateway_db.gateway.http import Answer, NotAnswering
 from hx_gateway_db.gateway.sentences import KEY
 from hx_gateway_db.layout import LITELLM_PORT, LITELLM_UNIT
@@ -40,7 +41,7 @@ _MEANINGS = (
 def lookup() -> Finding:
     """Whether a virtual key is looked up; nobody else than LiteLLM's unit is asked."""
     try:
-        answer = http.call(LITELLM_PORT, "GET", _PATH, f"sk-{secrets.token_hex(16)}")
+        answer = http.call(LITELLM, "GET", _PATH, f"sk-{secrets.token_hex(16)}")
     except NotAnswering as error:
         return http.unanswered(KEY, LITELLM_PORT, error)
     return meaning(answer)

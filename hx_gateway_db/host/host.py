@@ -105,6 +105,16 @@ class Host:
         return self.files[WATCH.path] is not None
 
     @property
+    def trial(self) -> bool:
+        """Whether a change is tried on a second gateway first."""
+        return not (self.state and self.state.no_trial)
+
+    @property
+    def handover(self) -> bool:
+        """Whether that may serve while the units restart."""
+        return not (self.state and self.state.no_handover)
+
+    @property
     def cache_ours(self) -> bool:
         """Whether the cache's keys are ours, although somebody may have removed 40-cache.conf."""
         return self.cache_on or (self.wired and self.left.has("CACHE", "true"))
@@ -239,14 +249,18 @@ def read_host(root: Path, base: PurePosixPath | None = None, *, lenient: bool = 
         return replace(host, problem=f"{layout.gateway_env}: {error}", readable=answers)
 
 
+_KEPT_IN_STATE = ("BASE", "TRIAL", "HANDOVER")
+
+
 def tracked(answers: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]:
     """The values of which we remember what we left.
 
-    Of all `answers` but BASE, and of the `lines` of gateway.env that follow from them. That nobody
-    watches is left by those who know no WATCH as well: no version has ever left it otherwise.
+    Of all `answers` but those that the state file keeps itself, and of the `lines` of gateway.env
+    that follow from them. That nobody watches is left by those who know no WATCH as well: no
+    version has ever left it otherwise.
     """
     unknown = (("WATCH", "false"),)
-    values = {key: value for key, value in answers.items() if key != "BASE"}
+    values = {key: value for key, value in answers.items() if key not in _KEPT_IN_STATE}
     values = dict(item for item in values.items() if item not in unknown)
     derived = (line.key for line in gateway_env.DERIVED)
     return values | {key: lines[key] for key in derived if key in lines}
@@ -294,6 +308,8 @@ def _read_settings(host: Host) -> Settings | None:
         cache=Cache(_rate_limit(host)) if host.cache_on and redis else None,
         transaction_buffer=redis and _transaction_buffer(host),
         watch=host.watched,
+        trial=host.trial,
+        handover=host.handover,
         base=host.layout.base,
     )
 

@@ -96,7 +96,7 @@ class State:
     the server `redis_unit` forgets when it ends. `restart` are units that still run with what the
     files held before. `transaction_buffer` says whether keys of config.yaml are there for the
     spend buffer. `salt_sha256` is of the LITELLM_SALT_KEY that we made, which has too many bits for
-    it to tell anything.
+    it to tell anything. `no_trial` and `no_handover`: what was answered to TRIAL and HANDOVER.
     `postgres` and `redis` are their logins in turn. `left` is what we wrote last, as digests.
 
     The order of the fields is that of the file's lines.
@@ -113,6 +113,8 @@ class State:
     redis_user: str = field(default="", metadata=_one("redis-user"))
     redis_unit: str = field(default="", metadata=_one("redis-unit"))
     restart: tuple[str, ...] = field(default=(), metadata=_each("restart"))
+    no_trial: bool = field(default=False, metadata=_flag("no-trial"))
+    no_handover: bool = field(default=False, metadata=_flag("no-handover"))
     transaction_buffer: bool = field(default=False, metadata=_flag("transaction-buffer"))
     salt_sha256: str = field(default="", metadata=_one("salt-sha256"))
     postgres: Turn = field(default_factory=Turn, metadata=_turn("postgres"))

@@ -8,11 +8,12 @@ from hx_gateway_db.errors import InvalidSettings, UsageError
 from hx_gateway_db.redaction import said
 from hx_gateway_db.settings import variables
 from hx_gateway_db.settings.catalogue import ANSWERS, DATABASE_CHOICES, LOCAL_HOST, NONE
-from hx_gateway_db.settings.kinds import boolean, whole_number, word
+from hx_gateway_db.settings.kinds import boolean, plain, whole_number, word
 from hx_gateway_db.settings.values import REDIS_USER, Cache, Login, Postgres, Redis, Settings, wrong
 
 KEYS = tuple(answer.key for answer in ANSWERS)
 PASSWORD_KEYS = tuple(answer.key for answer in ANSWERS if answer.secret)
+_HANDOVER = next(answer for answer in ANSWERS if answer.key == "HANDOVER")
 _CAN_GO = tuple(answer.key for answer in ANSWERS if answer.can_go)
 _EMPTY = tuple(key for key in _CAN_GO if key not in PASSWORD_KEYS)
 # Without an answer to these, the others tell: who gives a PG_HOST has a database, for example.
@@ -152,6 +153,8 @@ def to_settings(
         cache=Cache(whole_number(values, "RATE_LIMIT")) if boolean(values, "CACHE") else None,
         transaction_buffer=boolean(values, "REDIS_TRANSACTION_BUFFER"),
         watch=boolean(values, "WATCH"),
+        trial=boolean(values, "TRIAL"),
+        handover=plain(_HANDOVER, values) == "auto",
         variables=variables.asked(values, present.variables if present else ()),
         base=PurePosixPath(values["BASE"]),
     )
@@ -241,6 +244,8 @@ def from_settings(settings: Settings) -> dict[str, str]:
         **variables.answers(settings.variables),
         "CACHE": word(settings.cache is not None),
         "WATCH": word(settings.watch),
+        "TRIAL": word(settings.trial),
+        "HANDOVER": "auto" if settings.handover else "never",
         "BASE": str(settings.base),
     }
     if settings.redis:

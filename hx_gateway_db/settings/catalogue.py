@@ -278,6 +278,22 @@ ANSWERS = (
         default="false",
     ),
     Answer(
+        "TRIAL",
+        "true or false: whether a change is tried on a second LiteLLM before the gateway has it",
+        Kind.BOOLEAN,
+        "low",
+        default="true",
+    ),
+    Answer(
+        "HANDOVER",
+        "auto or never: whether a second gateway serves while the units restart",
+        Kind.CHOICE,
+        "low",
+        default="auto",
+        choices=("auto", "never"),
+        needs="TRIAL",
+    ),
+    Answer(
         "SALT",
         "true or false: whether a LITELLM_SALT_KEY is made for a database that is new to LiteLLM",
         Kind.BOOLEAN,

@@ -129,6 +129,7 @@ class Settings:
     `variables`: what the answers say that are lines of gateway.env and nothing else, name and
     value; one that is not among them has no line.
     `watch`: it is looked every few minutes that virtual keys work.
+    `trial`: a change is tried on a second gateway first; `handover`: that serves during a restart.
     Raises InvalidSettings for what needs Redis without it.
     """
 
@@ -138,6 +139,8 @@ class Settings:
     transaction_buffer: bool = False
     variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     watch: bool = False
+    trial: bool = True
+    handover: bool = True
     base: PurePosixPath = DEFAULT_BASE
 
     def __post_init__(self) -> None:

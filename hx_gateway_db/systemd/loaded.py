@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 PROPERTIES = (
     *("LoadState", "ActiveState", "FragmentPath", "DropInPaths", "NeedDaemonReload"),
     *("ExecStart", "WorkingDirectory", "Environment", "EnvironmentFiles"),
-    *("MainPID", "InvocationID", "ExecMainStartTimestamp"),
+    *("MainPID", "InvocationID", "ExecMainStartTimestamp", "User", "ControlGroup"),
 )
 
 

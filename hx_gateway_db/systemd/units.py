@@ -4,7 +4,9 @@ The only caller of systemctl and systemd-run.
 """
 
 import itertools
+import math
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,20 @@ from hx_gateway_db.programs import MOST, Ended, captured
 from hx_gateway_db.systemd.loaded import PROPERTIES, Loaded, as_shown
 
 _RESTART_SECONDS = 150.0
+# For a unit that has for ever.
+_LONGEST_STOP = 24 * 3600.0
+_SPAN = re.compile(r"(\d{1,9})(us|ms|s|min|h|d|w|month|y)\b")
+_SPANS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
 _QUERY_SECONDS = 20.0
 # More than exec(2) takes at once; and what a person reads the end of.
 _LARGEST_ENVIRONMENT = 4 * 1024 * 1024
@@ -231,10 +247,13 @@ def daemon_reload() -> None:
 
 
 def restart(name: str) -> Unit:
-    """Restart a unit and return it as it is then. Raises ServiceFailed."""
+    """Restart a unit and return it as it is then. Raises ServiceFailed.
+
+    It has all the time that it is given to answer what it has begun (TimeoutStopSec=).
+    """
     # A unit that has just crashed often could else not be started (StartLimitBurst=).
     _run(["systemctl", "reset-failed", name], _QUERY_SECONDS)
-    _checked(["systemctl", "restart", name], _RESTART_SECONDS, name)
+    _checked(["systemctl", "restart", name], _RESTART_SECONDS + _stopping(name), name)
     return unit(name)
 
 
@@ -249,9 +268,26 @@ def start(name: str) -> None:
 
 
 def stop(*names: str) -> None:
-    """Stop units, also failed ones, of which nothing is left to be seen. Raises ServiceFailed."""
-    _checked(["systemctl", "stop", *names], _QUERY_SECONDS)
+    """Stop units, also failed ones, of which nothing is left to be seen. Raises ServiceFailed.
+
+    Each has all the time that it is given for that (TimeoutStopSec=).
+    """
+    seconds = _QUERY_SECONDS + max(map(_stopping, names))
+    _checked(["systemctl", "stop", *names], seconds)
     _run(["systemctl", "reset-failed", *names], _QUERY_SECONDS)
+
+
+def _stopping(name: str) -> float:
+    """The seconds that systemd gives a unit to end."""
+    shown = dict(properties(name, ("TimeoutStopUSec",))).get("TimeoutStopUSec", "")
+    return min(seconds_of(shown), _LONGEST_STOP)
+
+
+def seconds_of(span: str) -> float:
+    """Of `1min 30s`, as systemctl shows a time span (systemd.time(7)); infinite for `infinity`."""
+    if span == "infinity":
+        return math.inf
+    return sum(int(number) * _SPANS[unit] for number, unit in _SPAN.findall(span))
 
 
 def policy_forbids(name: str) -> bool:

@@ -1,7 +1,8 @@
 """The journal of one transaction: every file as it was and as it shall be, safely on disk.
 
 A folder `journal` below the state folder, 0700, for root alone. It comes into being with one
-rename and ends with one, so that it is either whole or not there.
+rename and ends with one, so that it is either whole or not there. One of another name is that of
+a transaction that is open beside the first.
 """
 
 import base64
@@ -19,7 +20,7 @@ from hx_gateway_db.transaction.changes import Changes, FileChange, Group
 from hx_gateway_db.transaction.folders import sync
 from hx_gateway_db.transaction.snapshot import FileImage, Metadata
 
-_NEW, _OPEN, _CLOSED = "journal.new", "journal", "journal.old"
+MAIN = "journal"
 _INDEX = "journal.json"
 _SERVICES = "services"
 _GROUP = "group"
@@ -40,13 +41,16 @@ class Entry:
 class Journal:
     """The journal of the host at `root`. Its methods raise OSError when the disk does."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = MAIN) -> None:
         self._folder = root / STATE_FOLDER.relative_to("/")
+        self._open = self._folder / name
+        self._new = self._folder / f"{name}.new"
+        self._closed = self._folder / f"{name}.old"
 
     def begin(self, changes: Changes, folders: Sequence[PurePosixPath]) -> None:
         """Write down `changes` and the `folders` that will be made for them."""
         self.clear()
-        new = self._folder / _NEW
+        new = self._new
         new.mkdir(mode=0o700)
         files = [
             {
@@ -64,52 +68,52 @@ class Journal:
         }
         _write(new / _INDEX, json.dumps(index).encode())
         sync(new)
-        os.rename(new, self._folder / _OPEN)
+        os.rename(new, self._open)
         sync(self._folder)
 
     def services_begin(self, served: Sequence[str]) -> None:
         """Note that units are about to be restarted, and those that answer now."""
-        journal = self._folder / _OPEN
-        _write(journal / _NEW, "".join(f"{unit}\n" for unit in served).encode())
-        os.rename(journal / _NEW, journal / _SERVICES)
+        journal = self._open
+        _write(journal / f"{_SERVICES}.new", "".join(f"{unit}\n" for unit in served).encode())
+        os.rename(journal / f"{_SERVICES}.new", journal / _SERVICES)
         sync(journal)
 
     def group_begins(self) -> None:
         """Note that our group is about to be made: from now on an undo takes it away."""
-        _write(self._folder / _OPEN / _GROUP, b"")
-        sync(self._folder / _OPEN)
+        _write(self._open / _GROUP, b"")
+        sync(self._open)
 
     def group_failed(self) -> None:
         """Note that it was not made, as when somebody else was faster: it is not ours."""
-        (self._folder / _OPEN / _GROUP).unlink(missing_ok=True)
-        sync(self._folder / _OPEN)
+        (self._open / _GROUP).unlink(missing_ok=True)
+        sync(self._open)
 
     @property
     def group_begun(self) -> bool:
         """Whether a group of that name is one that we have made, or were about to."""
         # hx-gateway-db 0.1.0 made no such note, and took the group away whoever had made it.
-        journal = self._folder / _OPEN
+        journal = self._open
         notes = json.loads((journal / _INDEX).read_bytes()).get("notes_group")
         return not notes or (journal / _GROUP).exists()
 
     def close(self) -> None:
         """Make what the files are now final; on an error the journal is still open."""
-        os.rename(self._folder / _OPEN, self._folder / _CLOSED)
+        os.rename(self._open, self._closed)
         try:
             sync(self._folder)
         except OSError:
-            os.rename(self._folder / _CLOSED, self._folder / _OPEN)
+            os.rename(self._closed, self._open)
             raise
-        shutil.rmtree(self._folder / _CLOSED, ignore_errors=True)
+        shutil.rmtree(self._closed, ignore_errors=True)
 
     def clear(self) -> None:
         """Remove what is left of journals that never came into being or have ended."""
-        for leftover in (_NEW, _CLOSED):
-            shutil.rmtree(self._folder / leftover, ignore_errors=True)
+        for leftover in (self._new, self._closed):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def read(self) -> Entry | None:
         """The open journal, if there is one. Raises NotRolledBack when it can't be read."""
-        journal = self._folder / _OPEN
+        journal = self._open
         if not journal.is_dir():
             return None
         try:

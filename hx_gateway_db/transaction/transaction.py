@@ -23,7 +23,7 @@ from hx_gateway_db.programs import Ended, captured
 from hx_gateway_db.redaction import said
 from hx_gateway_db.transaction.changes import Changes, FileChange, Group
 from hx_gateway_db.transaction.folders import exists, open_folder
-from hx_gateway_db.transaction.journal import Journal
+from hx_gateway_db.transaction.journal import MAIN, Journal
 from hx_gateway_db.transaction.replacement import clear_temporary, replace_file
 from hx_gateway_db.transaction.snapshot import FileImage, take_in
 
@@ -72,20 +72,22 @@ class Interrupted:
 class Transaction:
     """One set of changes, open until `close`."""
 
-    def __init__(self, root: Path, changes: Changes, folders: Sequence[PurePosixPath]) -> None:
+    def __init__(
+        self, root: Path, changes: Changes, folders: Sequence[PurePosixPath], journal: Journal
+    ) -> None:
         self._root = root
         self._changes = changes
         self._folders = tuple(folders)
-        self._journal = Journal(root)
+        self._journal = journal
 
     @property
     def files(self) -> tuple[FileChange, ...]:
         return self._changes.files
 
     @classmethod
-    def begin(cls, root: Path, changes: Changes) -> "Transaction":
-        """Write the journal. Raises Refused, with nothing changed, when that fails."""
-        transaction = cls(root, changes, _missing_folders(root, changes))
+    def begin(cls, root: Path, changes: Changes, journal: str = MAIN) -> "Transaction":
+        """Write the journal of that name. Raises Refused, with nothing changed, if that fails."""
+        transaction = cls(root, changes, _missing_folders(root, changes), Journal(root, journal))
         try:
             transaction._journal.begin(changes, transaction._folders)
         except OSError as error:
@@ -179,17 +181,19 @@ class Transaction:
             ) from None
 
 
-def interrupted(root: Path) -> Interrupted | None:
+def interrupted(root: Path, name: str = MAIN) -> Interrupted | None:
     """The transaction that an earlier run left open, if any; clears away finished journals.
+
+    `name` is its journal's.
 
     Raises NotRolledBack when the journal can't be read.
     """
-    journal = Journal(root)
+    journal = Journal(root, name)
     journal.clear()
     entry = journal.read()
     if entry is None:
         return None
-    return Interrupted(Transaction(root, entry.changes, entry.folders), entry.served)
+    return Interrupted(Transaction(root, entry.changes, entry.folders, journal), entry.served)
 
 
 def _missing_folders(root: Path, changes: Changes) -> list[PurePosixPath]:

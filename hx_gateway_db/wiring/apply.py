@@ -31,7 +31,12 @@ from hx_gateway_db.wiring.plan import (
     remembering,
 )
 from hx_gateway_db.wiring.prepared_client import prepared_client, tidy
-from hx_gateway_db.wiring.provisioning import only_present_password, provision, server_here
+from hx_gateway_db.wiring.provisioning import (
+    login_as_before,
+    only_present_password,
+    provision,
+    server_here,
+)
 from hx_gateway_db.wiring.recover import undo_interrupted
 from hx_gateway_db.wiring.settled import NOTHING_TO_CHANGE, remember
 
@@ -124,6 +129,9 @@ def apply(root: Path, request: Request, progress: Progress, outside: Outside = R
                 if host is not before:
                     salt.after_undo(before, host, run.has_served(LITELLM_UNIT), progress)
                 raise
+        except BaseException:
+            login_as_before(settings, given, found, progress)
+            raise
         finally:
             tidy(root, progress)
             if online:

@@ -14,9 +14,10 @@ from hx_gateway_db.redaction import said_lines
 from hx_gateway_db.settings.values import Settings
 from hx_gateway_db.systemd.units import ServiceFailed, Unit
 from hx_gateway_db.transaction.transaction import Transaction, Undone
+from hx_gateway_db.wiring.beside import Beside, DoesNotWork
 from hx_gateway_db.wiring.interruption import held_back, let_through, only_note_signals
 from hx_gateway_db.wiring.outside import Outside
-from hx_gateway_db.wiring.plan import Plan, affected_units, remembering
+from hx_gateway_db.wiring.plan import Plan, affected_units, in_order, remembering
 from hx_gateway_db.wiring.take_back import take_back
 from hx_gateway_db.wiring.watch_timer import follow
 
@@ -39,7 +40,7 @@ class Run:
     plan: Plan
     settings: Settings | None
     progress: Progress
-    outside: Outside
+    around: Outside
     online: bool
     served: tuple[str, ...]
     pending: tuple[str, ...]
@@ -50,9 +51,19 @@ class Run:
     up: list[Unit] = field(default_factory=list)
     up_since: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.beside = Beside(self.host.layout.root, self.progress, self.around)
+
+    @property
+    def outside(self) -> Outside:
+        """What it meets outside of files, where the units themselves answer."""
+        return self.beside.outside
+
     def carry_out(self) -> None:
-        """Change the files, restart, prove; or put everything back and raise why."""
-        with held_back():
+        """Try the change, change the files, restart, prove; or put all back, and raise why."""
+        with held_back(), self.beside:
+            with let_through():
+                self._try_out()
             transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
             try:
                 with let_through():
@@ -68,8 +79,39 @@ class Run:
                 follow(root, self.plan.changes.files, units, self.progress)
 
     def has_served(self, name: str) -> bool:
-        """Whether a unit has answered with the files of this run."""
-        return any(unit.name == name for unit in self.up)
+        """Whether a unit, or a second one of it, has answered with the files of this run."""
+        answered = name == LITELLM_UNIT and self.beside.answered
+        return answered or any(unit.name == name for unit in self.up)
+
+    def _try_out(self) -> None:
+        """Raises Refused when the change does not work on a second gateway."""
+        asked = self.settings or self.host
+        if not (self.online and asked.trial) or self.anyway:
+            return
+        if LITELLM_UNIT not in self._restarting():
+            return
+        handed = asked.handover and WRAPPER_UNIT not in self.pending
+        changes = self.plan.changes.files
+        try:
+            self.beside.try_out(self.host, changes, self.served, handed, self.settings)
+        except DoesNotWork as failure:
+            reason = "\n".join(said_lines(str(failure), self._secrets(), most=_LONGEST))
+            words = f"{reason}{self._last_words(failure.unit)}"
+            if self.settings:
+                raise Refused(
+                    "The change does not work on a second LiteLLM, on which it was tried; the"
+                    f" gateway was left alone.\n{words}\nIf the gateway itself could, answer"
+                    " TRIAL=false: then it is not tried."
+                ) from None
+            # Nobody who can make one fail may keep us from being removed.
+            self.progress.say(f"Not handed over, since a second LiteLLM does not work: {words}")
+            self.beside.end()
+
+    def _restarting(self) -> tuple[str, ...]:
+        """The units that are to be restarted and can be."""
+        left = (*self.pending, *self.spared)
+        names = (name for name in self.plan.restart if name not in left)
+        return tuple(name for name in names if self.outside.units.unit(name).wanted)
 
     def _change(self, transaction: Transaction) -> None:
         transaction.write()
@@ -86,9 +128,11 @@ class Run:
         if self.settings and not self.anyway:
             # A running LiteLLM survives a database that has gone by now, a restarted one doesn't.
             self.outside.check_servers(self.settings)
-        for name in self.plan.restart:
+        self.beside.take_over()
+        stopped = self.beside.stopped
+        for name in in_order({*self.plan.restart, *stopped}):
             unit = self.outside.units.unit(name)
-            if not unit.wanted:
+            if not unit.wanted and name not in stopped:
                 self.progress.say(unit.why_left_alone())
             elif name in self.pending:
                 self.progress.say(
@@ -137,7 +181,8 @@ class Run:
             reason += self._last_words(culprit)
         trouble = ""
         if self.online:
-            trouble = restart_as_before(self.restarted, self.served, self.progress, self.outside)
+            names = in_order({*self.restarted, *self.beside.stopped})
+            trouble = restart_as_before(names, self.served, self.progress, self.outside)
         down = [name for name in self.served if not self.outside.readiness.answers(name)]
         way_out = self._way_out(down or [culprit])
         if down:

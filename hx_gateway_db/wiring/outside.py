@@ -3,11 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from hx_gateway_db.checks import preflight
 from hx_gateway_db.checks.preflight import Inspection
 from hx_gateway_db.findings import Finding
+from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.readiness import Readiness
+from hx_gateway_db.handover import memory, redirect
+from hx_gateway_db.handover.memory import Memory
+from hx_gateway_db.handover.redirect import Redirect
 from hx_gateway_db.host import litellm_version
 from hx_gateway_db.host.host import Host
 from hx_gateway_db.settings.litellm import LiteLLM
@@ -17,11 +22,29 @@ from hx_gateway_db.systemd.units import Units
 from hx_gateway_db.wiring import startable
 
 
-def _prove(settings: Settings, config: bytes) -> list[str]:
+class Prove(Protocol):
+    """The function `proof.prove`."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        config: bytes,
+        litellm: Service = LITELLM,
+        wrapper: Service | None = WRAPPER,
+    ) -> list[str]:
+        """See there."""
+
+
+def _prove(
+    settings: Settings,
+    config: bytes,
+    litellm: Service = LITELLM,
+    wrapper: Service | None = WRAPPER,
+) -> list[str]:
     # Its PostgreSQL library is nothing that a rollback should need.
     from hx_gateway_db.gateway.proof import prove
 
-    return prove(settings, config)
+    return prove(settings, config, litellm, wrapper)
 
 
 @dataclass(frozen=True)
@@ -38,9 +61,11 @@ class Outside:
         preflight.inspect
     )
     check_servers: Callable[[Settings], None] = preflight.check_servers
-    prove: Callable[[Settings, bytes], list[str]] = _prove
+    prove: Prove = _prove
     obstacle: Callable[[str], str] = startable.obstacle
     litellm_of_gateway: Callable[[], LiteLLM] = litellm_version.of_gateway
+    redirect: Redirect = redirect
+    memory: Memory = memory
     system: Path = Path("/")
 
     def live(self, root: Path) -> bool:

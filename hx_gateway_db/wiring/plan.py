@@ -185,6 +185,8 @@ class _Draft:
             local_port=ours.port,
             redis_user=ours.redis_user,
             redis_unit=ours.redis_unit,
+            no_trial=not settings.trial,
+            no_handover=not settings.handover,
             transaction_buffer=settings.transaction_buffer,
             salt_sha256=previous.salt_sha256 if previous else "",
             postgres=previous.postgres if previous else Turn(),
@@ -194,7 +196,7 @@ class _Draft:
         gone = _emptied(changed)
         changed += _state_changes(host, state, self.origin)
         whole = Changes(tuple(changed), group, gone)
-        return Plan(layout, whole, _in_order(restart), tuple(notes), state, draft=self)
+        return Plan(layout, whole, in_order(restart), tuple(notes), state, draft=self)
 
 
 def editable(host: Host, refusal: Refused | None = None) -> Finding:
@@ -239,7 +241,7 @@ def plan_rollback(host: Host, *, leave_config: bool = False) -> Plan:
     return Plan(
         host.layout,
         Changes(tuple(changed), None, folders),
-        _in_order(restart),
+        in_order(restart),
         tuple(notes),
         state,
         config_left=gone or bool(why_not) or host.layout.config_yaml in host.unusable,
@@ -291,7 +293,7 @@ def affected_units(changes: Iterable[FileChange]) -> tuple[str, ...]:
             units |= {LITELLM_UNIT, WRAPPER_UNIT}
         elif change.path.name == CONFIG_YAML:
             units.add(LITELLM_UNIT)
-    return _in_order(units)
+    return in_order(units)
 
 
 def _kept(host: Host, settings: Settings, made: Made) -> Made:
@@ -375,5 +377,6 @@ def _made_folders(host: Host, previous: State | None) -> tuple[PurePosixPath, ..
     return (*missing, *(path for path in earlier if path not in missing))
 
 
-def _in_order(units: set[str]) -> tuple[str, ...]:
+def in_order(units: set[str]) -> tuple[str, ...]:
+    """The units in the order in which they are restarted."""
     return tuple(unit for unit in UNITS if unit in units)

@@ -115,6 +115,45 @@ def only_present_password(made: Made, settings: Settings, before: Host) -> None:
             Administered(redis).close(hash_of(replace(redis, password=other)), math.inf)
 
 
+def login_as_before(
+    settings: Settings, given: Mapping[str, str], before: Host, progress: Progress
+) -> None:
+    """After a change that did not come to be, let the gateway log in to PostgreSQL as it did.
+
+    Where the change gave its role another password, that has the one of `before` again.
+    """
+    present = before.settings.postgres if before.settings else None
+    wanted = settings.postgres
+    if present is None or present.password == wanted.password:
+        return
+    if (present.host, present.port, present.user) != (wanted.host, wanted.port, wanted.user):
+        return
+    from hx_gateway_db.postgres import administration as postgres_administration
+
+    login = administrators(given).get("postgres")
+    with suppress(Refused):  # it was not let change anything before either
+        if database_choice(given) == "local" or _written_elsewhere(given, before):
+            postgres_administration.provision(present)
+        elif login:
+            for sentence in postgres_administration.provision_as(present, login):
+                progress.say(f"As before: {sentence}.")
+
+
+def local_login_as_wired(host: Host) -> None:
+    """Let a gateway log in that has a database of our own on this machine, after a run was killed.
+
+    That may have given the role another password already.
+    """
+    settings, state = host.settings, host.state
+    if settings is None or state is None or settings.postgres.host != LOCAL_HOST:
+        return
+    if state.local_database == settings.postgres.database and server_here(settings):
+        from hx_gateway_db.postgres import administration as postgres_administration
+
+        with suppress(Refused):
+            postgres_administration.provision(settings.postgres)
+
+
 def _password_before(host: Host, redis: Redis) -> str:
     """The password of a user that was made before, with which the gateway may log in now."""
     present = host.settings.redis if host.settings and made_before(host, redis) else None

@@ -25,7 +25,7 @@ RELEASES = ("bookworm", "trixie")
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "apt", "ca-certificates"),
     *("debconf", "whiptail", "dialog"),
-    *("postgresql", "pgbouncer", "redis-server", "python3-venv", "nodejs", "npm"),
+    *("postgresql", "pgbouncer", "redis-server", "nftables", "python3-venv", "nodejs", "npm"),
     *("strace", "acl", "attr", "curl", "jq", "procps", "tmux"),
     # What the package under test depends on: it is installed without a network.
     *("python3", "python3-yaml", "python3-jinja2", "python3-dotenv"),

@@ -13,10 +13,10 @@ CACHE_DROP_IN = "/etc/systemd/system/hx-litellm-gateway.service.d/40-cache.conf"
 _PASSWORDS = ("pg-pass", "redis-pass", "pg-admin-pass", "redis-admin-pass")
 _BOOLEANS = (
     *("redis", "redis-tls", "redis-transaction-buffer", "cache", "disable-admin-ui", "salt"),
-    "watch",
+    *("watch", "trial"),
     *("prepare-prisma", "drop"),
 )
-_SELECTS = ("database", "pg-sslmode", "pg-bouncer", "check-failed", "edited")
+_SELECTS = ("database", "pg-sslmode", "pg-bouncer", "handover", "check-failed", "edited")
 
 
 def make_database(machine: Machine, password: str, name: str = "hx_gateway") -> None:
@@ -27,7 +27,12 @@ def make_database(machine: Machine, password: str, name: str = "hx_gateway") -> 
 
 
 def preseed(machine: Machine, answers: Mapping[str, str]) -> None:
-    """Answer questions ahead, as an administrator does with debconf-set-selections(1)."""
+    """Answer questions ahead, as an administrator does with debconf-set-selections(1).
+
+    Unless it is asked for, no change is tried on a second LiteLLM, whose start takes ten seconds of
+    a processor: `test_handover` is about that.
+    """
+    answers = {"trial": "false", **answers}
     lines = [
         f"hx-gateway-db hx-gateway-db/{question} {_type(question)} {value}\n"
         for question, value in answers.items()

@@ -14,7 +14,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "hx_gateway_db"
 # From the top of the table down: a room may import those after it.
 ROOMS = (
-    *("cli", "wiring", "checks", "gateway", "host", "postgres", "redis", "prisma"),
+    *("cli", "wiring", "checks", "gateway", "handover", "host"),
+    *("postgres", "redis", "prisma"),
     *("systemd", "transaction", "settings", "yaml_edit"),
 )
 STRANGERS = ("postgres", "redis", "prisma")

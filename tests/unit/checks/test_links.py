@@ -7,6 +7,7 @@ import pytest
 from hx_gateway_db.checks import links
 from hx_gateway_db.checks.chain import Chain
 from hx_gateway_db.findings import Level
+from hx_gateway_db.gateway.answerer import WRAPPER
 from hx_gateway_db.gateway.http import Entry, VirtualKey
 from hx_gateway_db.host.host import read_host
 from tests.unit.tree import CACHE_ON, CONFIG, ORIGINAL, Run, edit
@@ -41,6 +42,6 @@ def test_a_limit_that_config_yaml_has_lost_follows_from_that(wired: Path) -> Non
 
 def test_a_cache_that_config_yaml_has_lost_follows_from_that(wired: Path) -> None:
     (wired / CONFIG).write_text(ORIGINAL)
-    found = links.cache(chain(wired), Entry(4010, KEY, True), "reply")
+    found = links.cache(chain(wired), Entry(WRAPPER, KEY, True), "reply")
     assert (found.level, found.cure) == (Level.SKIPPED, "")
     assert found.what.endswith("litellm_settings.cache: this follows from gateway.wiring")

@@ -4,9 +4,10 @@ import pytest
 
 from hx_gateway_db.checks import models
 from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import LITELLM
 from hx_gateway_db.gateway.http import Answer, Entry
 
-ENTRY = Entry(4000, "sk-of-ours-1234")
+ENTRY = Entry(LITELLM, "sk-of-ours-1234")
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, body: object) -> None:

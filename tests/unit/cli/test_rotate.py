@@ -29,10 +29,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     asked: list[object] = [Rotated("All is done.")]
 
     def rotated(
-        root: Path, servers: Sequence[str], given: Mapping[str, str], progress: object
+        root: Path,
+        servers: Sequence[str],
+        given: Mapping[str, str],
+        progress: object,
+        *,
+        leave_open: bool,
     ) -> object:
         end = asked.pop()
-        asked.extend([tuple(servers), dict(given)])
+        asked.extend([tuple(servers), dict(given), *(["left open"] if leave_open else [])])
         return end
 
     monkeypatch.setattr(rotate, "rotate", rotated)
@@ -48,8 +53,8 @@ def test_a_rotation_is_of_all_servers_or_of_one(
     assert asked == [("postgres", "redis"), {}]
     assert capsys.readouterr().out == "All is done.\n"
     asked[:] = [Rotated("All is done.")]
-    main(["rotate", "redis"])
-    assert asked == [("redis",), {}]
+    main(["rotate", "redis", "--leave-open"])
+    assert asked == [("redis",), {}, "left open"]
 
 
 def test_one_that_goes_on_later_exits_7_with_what_is_to_be_run_on_its_own(

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hx_gateway_db.findings import Level
 from hx_gateway_db.gateway import answerer, http, proof
 from hx_gateway_db.gateway.answerer import (
     NotTheUnit,
+    Service,
     Stranger,
     intruder,
     known,
@@ -128,7 +130,9 @@ def test_a_stranger_gets_no_key_and_is_named(
 ) -> None:
     port, program = stranger
     with pytest.raises(HeldByAnother) as held:
-        http.call(port, "POST", "/key/generate", "sk-master", {"duration": "10m"})
+        http.call(
+            Service(WRAPPER_UNIT, port), "POST", "/key/generate", "sk-master", {"duration": "10m"}
+        )
     name = Path(f"/proc/{program.pid}/comm").read_text().strip()
     assert str(held.value) == (
         f"port {port} is held by another program"
@@ -138,24 +142,26 @@ def test_a_stranger_gets_no_key_and_is_named(
 
 
 def test_an_answer_of_a_stranger_is_none(
-    systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
+    systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"]
 ) -> None:
     port, program = stranger
-    for module in (http, proof):
-        monkeypatch.setattr(module, "LITELLM_PORT", port)
-    monkeypatch.setattr(http, "WRAPPER_PORT", port)
-    assert [Readiness().answers(name) for name in UNITS] == [False, False]
-    assert Readiness().answering() == ()
-    assert not http.open_to_all()
-    assert "held by another program" in http.database_state()
-    found = proof.readiness({})
+    litellm, wrapper = (Service(unit, port) for unit in UNITS)
+    readiness = Readiness(health=partial(http.health, litellm=litellm, wrapper=wrapper))
+    assert [readiness.answers(name) for name in UNITS] == [False, False]
+    assert readiness.answering() == ()
+    assert not http.open_to_all(litellm)
+    assert "held by another program" in http.database_state(litellm)
+    found = proof.readiness({}, litellm)
     assert (found.name, found.level) == ("litellm.database", Level.FAILED)
     assert "held by another program" in found.what
     assert "stop that, then run 'systemctl restart" in found.cure
-    with pytest.raises(ProofFailed, match="held by another program"), http.virtual_key("sk-m"):
+    with (
+        pytest.raises(ProofFailed, match="held by another program"),
+        http.virtual_key("sk-m", litellm),
+    ):
         pass
     with pytest.raises(ProofFailed, match="held by another program"):
-        http.wrapper_entry("sk-virtual", {"HX_MASTER_KEY": "sk-own"})
+        http.wrapper_entry("sk-virtual", {"HX_MASTER_KEY": "sk-own"}, wrapper)
     assert set(heard(program)) <= {"b''"}
 
 
@@ -166,12 +172,12 @@ class Silent(Progress):
 
 
 def test_a_wait_ends_at_once_when_a_stranger_has_the_port(
-    systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
+    systemd: Asked, stranger: tuple[int, "subprocess.Popen[str]"]
 ) -> None:
-    monkeypatch.setattr(http, "LITELLM_PORT", stranger[0])
+    litellm = Service(LITELLM_UNIT, stranger[0])
     unit = Unit(LITELLM_UNIT, "loaded", "active", "running", 7, "x")
     with pytest.raises(ServiceFailed, match=f"process {stranger[1].pid}") as failed:
-        Readiness().wait_until_ready(unit, Silent())
+        Readiness(health=partial(http.health, litellm=litellm)).wait_until_ready(unit, Silent())
     assert failed.value.unit == LITELLM_UNIT
 
 
@@ -182,7 +188,7 @@ def test_without_systemd_nobody_is_asked(
     with pytest.raises(
         NotAnswering, match="it can't be told who answers on port .*, since systemd"
     ):
-        http.call(stranger[0], "GET", "/", "sk-master")
+        http.call(Service(WRAPPER_UNIT, stranger[0]), "GET", "/", "sk-master")
     assert heard(stranger[1]) == []
 
 
@@ -198,7 +204,7 @@ def test_a_systemd_that_does_not_tell_is_trusted_with_nothing(
     with pytest.raises(
         NotAnswering, match=r"who answers on port \d+ \('systemctl show' failed: no bus"
     ):
-        http.call(stranger[0], "GET", "/", "sk-master")
+        http.call(Service(WRAPPER_UNIT, stranger[0]), "GET", "/", "sk-master")
     assert set(heard(stranger[1])) <= {"b''"}
 
 
@@ -228,9 +234,11 @@ def test_the_unit_is_seen_on_each_address_that_a_connection_gets_to(
         with socket.create_connection(("127.0.0.1", port)) as connection:
             accepted, _ = listener.accept()
             with accepted:
-                see(connection, port, time.monotonic() + _SECONDS)
-                see_again(connection, port)
-            see_again(connection, port)  # the unit has closed it, and still listens
+                see(connection, Service(WRAPPER_UNIT, port), time.monotonic() + _SECONDS)
+                see_again(connection, Service(WRAPPER_UNIT, port))
+            see_again(
+                connection, Service(WRAPPER_UNIT, port)
+            )  # the unit has closed it, and still listens
         assert on_port(port) is None
 
 
@@ -241,7 +249,7 @@ def test_one_that_has_closed_the_connection_is_not_waited_for(own_group: str) ->
             listener.accept()[0].close()
             started = time.monotonic()
             with pytest.raises(ConnectionError):
-                see(connection, port, started + _SECONDS)
+                see(connection, Service(WRAPPER_UNIT, port), started + _SECONDS)
             assert time.monotonic() - started < _SECONDS / 2
 
 
@@ -259,7 +267,7 @@ def test_a_port_passed_on_after_we_have_connected_is_seen_to_be(systemd: Asked) 
                 assert other.stdout
                 other.stdout.readline()
                 with pytest.raises(NotTheUnit) as seen:
-                    see(connection, port, time.monotonic() + _SECONDS)
+                    see(connection, Service(WRAPPER_UNIT, port), time.monotonic() + _SECONDS)
                 assert seen.value.stranger.process.pid == other.pid
                 other.communicate(b"\n")
 
@@ -275,11 +283,11 @@ def test_systemd_is_asked_once_for_a_unit_and_once_more_for_a_stranger(
             accepted, _ = listener.accept()
             with accepted:
                 for _ in range(3):
-                    see(connection, port, time.monotonic() + _SECONDS)
+                    see(connection, Service(WRAPPER_UNIT, port), time.monotonic() + _SECONDS)
                 assert systemd.names == [WRAPPER_UNIT]
                 # With another Slice= since its restart, say.
                 monkeypatch.setattr(answerer, "_groups", {WRAPPER_UNIT: "/of.before"})
-                see(connection, port, time.monotonic() + _SECONDS)
+                see(connection, Service(WRAPPER_UNIT, port), time.monotonic() + _SECONDS)
                 assert systemd.names == [WRAPPER_UNIT] * 2
 
 

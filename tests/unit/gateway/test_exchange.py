@@ -10,7 +10,9 @@ from itertools import repeat
 import pytest
 
 from hx_gateway_db.gateway import http
+from hx_gateway_db.gateway.answerer import Service
 from hx_gateway_db.gateway.http import Answer, NotAnswering, call
+from hx_gateway_db.layout import WRAPPER_UNIT
 
 pytestmark = pytest.mark.usefixtures("own_group")
 
@@ -78,7 +80,7 @@ class Trickster:
     def __init__(self, trick: Iterator[bytes]) -> None:
         self._trick = trick
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
+        self.service = Service(WRAPPER_UNIT, self._socket.getsockname()[1])
         self.taken = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -113,9 +115,9 @@ def test_it_ends_by_the_deadline_with_little_read(trick: str, path: str) -> None
     def ask() -> None:
         try:
             if path == "call":
-                ended.append(call(server.port, "GET", "/", seconds=_SECONDS))
+                ended.append(call(server.service, "GET", "/", seconds=_SECONDS))
             else:
-                ended.append(http.status(server.port, "/", seconds=_SECONDS))
+                ended.append(http.status(server.service, "/", seconds=_SECONDS))
         except NotAnswering as error:
             ended.append(error)
 
@@ -131,15 +133,16 @@ def test_it_ends_by_the_deadline_with_little_read(trick: str, path: str) -> None
 
 def test_of_an_answer_whose_status_is_enough_no_body_is_read() -> None:
     server = Trickster(flood(_HEAD + b"Content-Length: 99999999\r\n\r\n", b"x"))
-    assert http.status(server.port, "/") == 200
+    assert http.status(server.service, "/") == 200
     assert server.end() < 1024 * 1024
 
 
 def test_nobody_accepting_is_within_the_deadline_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = Service(WRAPPER_UNIT, listener.getsockname()[1])
         started = time.monotonic()
         with pytest.raises(NotAnswering, match="did not answer within 0 s"):
-            call(listener.getsockname()[1], "GET", "/", "sk-secret", seconds=_SECONDS)
+            call(service, "GET", "/", "sk-secret", seconds=_SECONDS)
         assert time.monotonic() - started < _SECONDS * 10
         connection, _ = listener.accept()
         with connection:
