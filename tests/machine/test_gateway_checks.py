@@ -410,6 +410,7 @@ def test_a_port_that_another_service_has_taken_is_found(quick: Machine) -> None:
     assert inspect(quick).said("gateway.ports") == ""
 
 
+# Tests that start a unit often have its count reset first (StartLimitBurst=).
 LEAVES_ONE = (
     "KillMode=process\nExecStart=\n"
     'ExecStart=/bin/sh -c "python3 -m http.server 4000 --directory /srv & exec sleep infinity"'
@@ -421,6 +422,7 @@ def test_a_port_that_a_process_of_the_unit_itself_holds_which_that_left_behind_i
     quick: Machine, started_anew: bool
 ) -> None:
     with drop_in(quick, LEAVES_ONE, "99-site"):
+        quick.run(["systemctl", "reset-failed", LITELLM_UNIT])
         quick.run(["systemctl", "restart", LITELLM_UNIT])
         quick.wait_until(lambda: inspect(quick).levels("gateway.ports") == ["ok", "ok"], 20)
         quick.run(["systemctl", "stop", LITELLM_UNIT])
@@ -440,6 +442,7 @@ def test_a_port_that_a_process_of_the_unit_itself_holds_which_that_left_behind_i
 
 
 def test_a_unit_that_runs_and_does_not_listen_is_a_warning(quick: Machine) -> None:
+    quick.run(["systemctl", "reset-failed", LITELLM_UNIT])
     quick.run(["systemctl", "restart", LITELLM_UNIT])
     found = inspect(quick)
     assert found.levels("gateway.ports") == ["warning", "ok"]
