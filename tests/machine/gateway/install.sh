@@ -49,8 +49,6 @@ DATABASE_URL=postgresql://unused PRISMA_PY_CONFIG_RECURSIVE_TYPE_DEPTH=-1 \
     "$venv/bin/prisma" generate --schema "$packages/litellm/proxy/schema.prisma"
 # The service cannot write there: what was generated would be compiled anew at every start.
 "$venv/bin/python" -m compileall -q "$packages/prisma"
-# A start makes some million objects that stay: what looks for garbage among them finds none.
-echo 'import gc; gc.set_threshold(100000, 50, 100)' >"$packages/seldom-collected.pth"
 chown -R hx-gateway:hx-gateway "$PRISMA_HOME_DIR"
 
 # The site's own files
