@@ -64,7 +64,8 @@ def status(host: Host) -> Iterator[Fact]:
         yield Fact(name, _unit(name, host))
     second = [name for name in SECOND_UNITS.values() if units.unit(name).running]
     if second:
-        yield Fact("second gateway", f"{' and '.join(second)}, for a change that is under way")
+        names = " and ".join(second)
+        yield Fact("second gateway", f"{names}: a change is under way, or was interrupted")
     if units.unit(LITELLM_UNIT).running:
         from hx_gateway_db.gateway import http
 
