@@ -21,6 +21,7 @@ from tests.machine.installation import (
     existing,
     main_pids,
     make_database,
+    new_key,
     no_connected_db,
     preseed,
     raised_version,
@@ -119,6 +120,8 @@ def test_an_upgrade_with_the_database_down_restarts_nothing_and_succeeds(
         ["dpkg-query", "--show", "--showformat=${Version} ${Status}", "hx-gateway-db"]
     )
     assert shown.stdout == "99.0 install ok installed"
+    # LiteLLM connects again by itself; its first question may still fail.
+    machine.wait_until(lambda: new_key(machine).status == 200, 60)
     assert_a_virtual_key_works(machine)
 
 
