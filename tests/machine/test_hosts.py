@@ -134,7 +134,9 @@ def test_verify_tells_a_gateway_without_a_database(host: Machine, deb: Path) -> 
 def test_ctrl_c_while_the_gateway_restarts_puts_everything_back(host: Machine, deb: Path) -> None:
     host.install(deb)
     config = host.read(CONFIG_YAML)
-    host.write("/root/answers", f"PG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\n", mode=0o600)
+    # Once a second LiteLLM has run with a new salt key, that stays.
+    answers = f"PG_HOST=127.0.0.1\nPG_PASS={PASSWORD}\nTRIAL=false\n"
+    host.write("/root/answers", answers, mode=0o600)
     command = "hx-gateway-db apply --answers /root/answers; echo exit status $?; sleep 600"
     host.run(["tmux", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", command])
 
