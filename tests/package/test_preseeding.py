@@ -35,6 +35,7 @@ VALUES = {
     "cache": "true",
     "rate-limit": "7",
     "disable-admin-ui": "false",
+    "trial": "true",
     "base": "/srv/gateway",
     "edited": "replace",
     "check-failed": "administrator",
@@ -107,7 +108,8 @@ def test_the_table_has_the_defaults_and_examples_only_where_there_is_none_to_rel
 
 
 def test_the_values_preseeded_here_are_no_defaults() -> None:
-    assert [q.name for q in in_the_templates() if VALUES[q.name] == q.value] == []
+    # But for the one without which another is not asked.
+    assert [q.name for q in in_the_templates() if VALUES[q.name] == q.value] == ["trial"]
 
 
 def preseeded(debconf: Debconf) -> str:
