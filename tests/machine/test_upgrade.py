@@ -134,7 +134,8 @@ def test_a_wired_gateway_is_upgraded_with_no_restart_and_no_change(
     machine: Machine, original: str, released: Path, deb: Path
 ) -> None:
     answers = existing(PASSWORD, redis="true", redis_host="127.0.0.1", cache="true")
-    preseed(machine, answers | PREPARED)
+    # 0.1.0 asked nothing about a trial: that it is wanted is no change then.
+    preseed(machine, answers | PREPARED | {"trial": "true"})
     with stopped(machine):
         machine.install(released)
     before = (main_pids(machine), [machine.read(path) for path in WIRED])
@@ -172,7 +173,7 @@ def test_a_run_of_0_1_0_that_was_killed_is_undone(
     machine: Machine, released: Path, deb: Path
 ) -> None:
     machine.psql("DROP DATABASE IF EXISTS hx_gateway; DROP ROLE IF EXISTS hx_gateway")
-    preseed(machine, {"database": "local"} | PREPARED)
+    preseed(machine, {"database": "local", "trial": "true"} | PREPARED)
     with stopped(machine):
         machine.install(released)
     before = wiring(machine)
