@@ -23,52 +23,51 @@ def ask(connection):
     connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
     response = connection.getresponse()
     response.read()
-    return response.status
+    return "" if response.status == 200 else f"HTTP {response.status}"
+
+def tally(port, kept):
+    results.append({"port": port, "kept": kept, "asked": 0, "lost": [], "longest": 0.0})
+    return results[-1]
+
+def counted(mine, question):
+    # Whether it was in vain.
+    began = time.monotonic()
+    mine["asked"] += 1
+    try:
+        what = question()
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+    took = time.monotonic() - began
+    mine["longest"] = max(mine["longest"], took)
+    if what:
+        mine["lost"].append([round(began, 2), what, round(took, 2)])
+    return bool(what)
 
 def client(port, kept):
-    mine = {"port": port, "kept": kept, "asked": 0, "lost": [], "longest": 0.0}
-    results.append(mine)
+    mine = tally(port, kept)
     connection = None
     following = time.monotonic()
     while not stop.is_set():
         following += 1 / rate
-        began = time.monotonic()
-        mine["asked"] += 1
-        try:
-            connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-            status = ask(connection)
-            what = "" if status == 200 else f"HTTP {status}"
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-        took = time.monotonic() - began
-        mine["longest"] = max(mine["longest"], took)
-        if what:
-            mine["lost"].append([round(began, 2), what, round(took, 2)])
-        if connection and (what or not kept):
+        connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        if counted(mine, lambda: ask(connection)) or not kept:
             connection.close()
             connection = None
         time.sleep(max(0.0, following - time.monotonic()))
 
-def streaming(port):
-    mine = {"port": port, "kept": None, "asked": 0, "lost": [], "longest": 0.0}
-    results.append(mine)
+def read_stream(connection):
     body = {"model": "hx-slow", "stream": True, "messages": [{"role": "user", "content": "x"}]}
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    response = connection.getresponse()
+    whole = response.status == 200 and response.read().strip().endswith(b"data: [DONE]")
+    return "" if whole else f"HTTP {response.status}, cut off"
+
+def streaming(port):
+    mine = tally(port, None)
     while not stop.is_set():
-        began = time.monotonic()
-        mine["asked"] += 1
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            response = connection.getresponse()
-            whole = response.status == 200 and response.read().strip().endswith(b"data: [DONE]")
-            what = "" if whole else f"HTTP {response.status}, cut off"
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-        took = time.monotonic() - began
-        mine["longest"] = max(mine["longest"], took)
-        if what:
-            mine["lost"].append([round(began, 2), what, round(took, 2)])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        if counted(mine, lambda: read_stream(connection)):
             time.sleep(1)
         connection.close()
 
