@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from hx_gateway_db.systemd import environment_files, unit_file
+from hx_gateway_db.systemd.started_program import StartedProgram
 
 SLICE = "hxgatewaydb.slice"
 LOOPBACK = "127.0.0.1"
@@ -99,8 +100,7 @@ def listens_on(original: Original) -> str:
     Raises NotPossible.
     """
     lines = [(key, value) for text in original.texts for key, value in _service(text)]
-    words = _words(_effective(lines, "ExecStart"), original)
-    host = _option(words, _HOST) or ""
+    host = _started(_words(_effective(lines, "ExecStart"), original)).value(_HOST) or ""
     return "" if host in _ANYWHERE else host
 
 
@@ -145,34 +145,26 @@ def _words(commands: list[str], original: Original) -> list[str]:
     words = commands[0].split()
     if PurePosixPath(words[0]).name != original.program:
         raise NotPossible(f"{original.name} starts no plain {original.program}")
-    if _option(words, _PORT) != str(original.port):
+    if _started(words).port != original.port:
         raise NotPossible(
             f"{original.name} starts {original.program} without {_PORT} {original.port}"
         )
     return words
 
 
+def _started(words: Sequence[str]) -> StartedProgram:
+    return StartedProgram(words[0], tuple(words[1:]))
+
+
 def _command(commands: list[str], original: Original, second: Second) -> list[str]:
     words = _with_option(_words(commands, original), (_PORT,), str(second.port))
     for path, new in second.config.items():
-        named = next((value for name in _CONFIG if (value := _option(words, name))), "")
-        if PurePosixPath(named) != path:
+        if PurePosixPath(_started(words).value(*_CONFIG) or "") != path:
             raise NotPossible(f"{original.name} starts {original.program} without --config {path}")
         words = _with_option(words, _CONFIG, str(new))
     if second.on_loopback:
         words = [*_without(words, _HOST), _HOST, LOOPBACK]
     return words
-
-
-def _option(words: Sequence[str], name: str) -> str | None:
-    """The value behind an option, as one word with it or as the next; the last one counts."""
-    found = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == name:
-            found = following
-        elif word.startswith(f"{name}="):
-            found = word.partition("=")[2]
-    return found
 
 
 def _with_option(words: Sequence[str], names: Sequence[str], value: str) -> list[str]:

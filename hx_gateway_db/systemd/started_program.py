@@ -37,9 +37,14 @@ class StartedProgram:
         return found[-1] if found else None
 
     def _values(self, option: str) -> list[str]:
-        words = self.arguments
-        joined = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
-        return [*joined, *(after for before, after in pairwise(words) if before == option)]
+        """In their order, however each is written."""
+        found = []
+        for before, word in pairwise(("", *self.arguments)):
+            if before == option:
+                found.append(word)
+            elif word.startswith(f"{option}="):
+                found.append(word.partition("=")[2])
+        return found
 
 
 def shown(exec_start: str) -> StartedProgram | None:

@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hx_gateway_db.gateway.answerer import LITELLM, WRAPPER, Service
 from hx_gateway_db.gateway.http import ProofFailed
@@ -42,7 +40,7 @@ class DoesNotWork(Exception):
 
 @dataclass
 class Beside:
-    """The second gateway of one run; a context manager, after which nothing is left of it.
+    """The second gateway of one run, of which nothing is left once it is closed.
 
     `around` is what that meets outside of files. `answered`: the second LiteLLM has been ready.
     `redirected`: the second pair serves. `stopped` are units that have to be started again.
@@ -56,17 +54,6 @@ class Beside:
     redirected: bool = False
     stopped: tuple[str, ...] = ()
     _transaction: Transaction | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
 
     @property
     def outside(self) -> Outside:
@@ -83,7 +70,7 @@ class Beside:
         if self.redirected:
             self.stopped = (WRAPPER_UNIT,)
         else:
-            self.end()
+            self.close()
 
     def try_out(
         self,
@@ -111,7 +98,7 @@ class Beside:
             if settings:
                 self.around.prove(settings, _config(host, changes), pair.litellm, None)
         except (NotPossible, PortTaken) as why:
-            self.end()
+            self.close()
             self.progress.say(f"Not tried on a second gateway: {str(why).rstrip('.')}.")
             return
         except (ServiceFailed, ProofFailed) as failure:
@@ -148,7 +135,7 @@ class Beside:
                 self.stopped = (WRAPPER_UNIT,)
                 self.around.units.stop(WRAPPER_UNIT)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Lead new requests to the units again, stop the second gateway when it has answered what
         it has begun, and take its files away.
         """

@@ -1,6 +1,7 @@
 """A plan being carried out: files, services and proof in their order, or everything put back."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -61,7 +62,7 @@ class Run:
 
     def carry_out(self) -> None:
         """Try the change, change the files, restart, prove; or put all back, and raise why."""
-        with held_back(), self.beside:
+        with held_back(), closing(self.beside):
             with let_through():
                 self._try_out()
             transaction = Transaction.begin(self.host.layout.root, self.plan.changes)
@@ -105,7 +106,7 @@ class Run:
                 ) from None
             # Nobody who can make one fail may keep us from being removed.
             self.progress.say(f"Not handed over, since a second LiteLLM does not work: {words}")
-            self.beside.end()
+            self.beside.close()
 
     def _restarting(self) -> tuple[str, ...]:
         """The units that are to be restarted and can be."""

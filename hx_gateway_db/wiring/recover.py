@@ -1,6 +1,6 @@
 """Undoing what an interrupted run has left."""
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def undo_interrupted(root: Path, progress: Progress, outside: Outside) -> Recove
         second, left = second_left(root), interrupted(root)
         if left is None and second is None:
             return None
-        with Beside(root, progress, outside) as beside:
+        with closing(Beside(root, progress, outside)) as beside:
             if second:
                 beside.adopt(second)
             if left is None:

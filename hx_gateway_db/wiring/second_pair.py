@@ -38,7 +38,8 @@ class Pair:
     """The second services that there are to be, and the files that are staged for them.
 
     `ports` are theirs by the first ones'; empty where no requests are handed over, and `kept` says
-    why, as a clause, unless nobody asked for it. `exempt` is who is not led to them.
+    why, as a clause, unless nobody asked for it. `exempt` is who is not led to them. `size` are the
+    bytes of memory that they take.
     """
 
     litellm: Service
@@ -46,6 +47,7 @@ class Pair:
     staged: tuple[FileChange, ...] = field(repr=False)
     ports: Mapping[int, int]
     exempt: Exempt
+    size: int
     kept: str = ""
 
 
@@ -66,13 +68,14 @@ def planned_pair(
     planned = {change.path: change.after for change in changes}
     loaded = outside.units.loaded(LITELLM_UNIT)
     litellm = original(loaded, planned, host.layout.root)
-    _require_memory([LITELLM_UNIT], outside)
+    size = _require_memory(outside.memory.needed(LITELLM_UNIT), outside)
     wrapper, kept = None, ""
     if handed:
         try:
             wrapper = _wrapper(host, planned, served, outside)
             _require_redirect(litellm, wrapper, outside)
-            _require_memory([LITELLM_UNIT, *([WRAPPER_UNIT] if wrapper else [])], outside)
+            if wrapper:
+                size = _require_memory(size + outside.memory.needed(WRAPPER_UNIT), outside)
         except NotPossible as why:
             wrapper, kept, handed = None, str(why), False
     staged, environment, config = _staged_files(host, planned)
@@ -89,6 +92,7 @@ def planned_pair(
         tuple(staged),
         ports if handed else {},
         _exempt(loaded),
+        size,
         kept,
     )
 
@@ -102,8 +106,6 @@ def foreseen(host: Host, plan: Plan, settings: Settings, outside: Outside) -> st
     try:
         served = outside.readiness.answering()
         pair = planned_pair(host, plan.changes.files, served, settings.handover, outside)
-        units = [LITELLM_UNIT, *([WRAPPER_UNIT] if pair.wrapper else [])]
-        size = sum(map(outside.memory.needed, units)) // _MIB
     except NotPossible as why:
         return f"It would not be tried on a second gateway: {why}."
     except ServiceFailed as failure:
@@ -111,8 +113,8 @@ def foreseen(host: Host, plan: Plan, settings: Settings, outside: Outside) -> st
     way = "new requests go to that" if pair.ports else "requests are refused"
     kept = f" ({pair.kept})" if pair.kept else ""
     return (
-        f"It would be tried on a second gateway first, which takes {size} MiB of memory for some"
-        f" seconds; while the units restart, {way}{kept}."
+        f"It would be tried on a second gateway first, which takes {pair.size // _MIB} MiB of"
+        f" memory for some seconds; while the units restart, {way}{kept}."
     )
 
 
@@ -142,12 +144,14 @@ def _require_redirect(litellm: Original, wrapper: Original | None, outside: Outs
         raise NotPossible(obstacle)
 
 
-def _require_memory(units: list[str], outside: Outside) -> None:
-    needed, there = sum(map(outside.memory.needed, units)), outside.memory.available()
+def _require_memory(needed: int, outside: Outside) -> int:
+    """The same bytes, if they are free."""
+    there = outside.memory.available()
     if needed > there:
         raise NotPossible(
             f"a second gateway takes {needed // _MIB} MiB of memory, and {there // _MIB} are free"
         )
+    return needed
 
 
 def _staged_files(host: Host, planned: Planned) -> tuple[list[FileChange], Moved, Moved]:

@@ -278,7 +278,7 @@ def kill(world: World, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     world.during[moment] = die
     with monkeypatch.context() as patched:
-        patched.setattr(Beside, "end", lambda self: None)
+        patched.setattr(Beside, "close", lambda self: None)
         patched.setattr(Run, "_put_back", lambda *_: None)
         patched.setattr(Transaction, "undo", lambda *_: pytest.fail("it is dead"))
         with pytest.raises(Killed):
