@@ -26,7 +26,7 @@ from hx_gateway_db.transaction.transaction import Transaction, interrupted
 from hx_gateway_db.wiring.outside import Outside
 from hx_gateway_db.wiring.second_pair import Pair, planned_pair
 
-# For a client that was led to the second one a moment ago to say what it wants.
+# For a client that has connected a moment before it is led elsewhere to be served where it is.
 _LAST_SECONDS = 1.0
 
 
@@ -131,6 +131,7 @@ class Beside:
             self.progress.say(f"Requests are not handed over: {kept}.")
         if self.redirected:
             self.progress.say("New requests go to the second gateway now.")
+            self.around.readiness.clock.sleep(_LAST_SECONDS)
             if pair.wrapper:
                 self.stopped = (WRAPPER_UNIT,)
                 self.around.units.stop(WRAPPER_UNIT)
